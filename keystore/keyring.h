@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keyring document (docs/keyring-format.md), for the opener: the only process that verifies, parses, opens and
+ * writes keyrings. Three steps, each of its own type, so that nothing is used before it was checked:
+ *
+ *   bytes --kt_keyring_verify--> struct kt_keyring (signed and well-formed; no secrets)
+ *         --kt_keyring_open----> struct kt_keyring_keys (the keyring key, the signer, the keys' bytes)
+ *         --kt_keyring_write---> bytes of the next generation
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/secret.h"
+#include "keystore/key.h"
+#include "keystore/p256.h"
+
+struct kt_keyring;
+struct kt_keyring_keys;
+
+/* owner: fingerprint of the founding owner that this node trusts (keyturn.yaml). Errors: KT_E_KEYRING_FORMAT,
+ * _VERSION, _OWNER, _SIGNER, _CONTENT. Nothing is parsed by the YAML library before its signature was verified. */
+struct kt_keyring *kt_keyring_verify(struct kt_slice document, const uint8_t owner[KT_HASH_LEN],
+                                     struct kt_error *err) KT_MUST_CHECK;
+void kt_keyring_free(struct kt_keyring *keyring);
+KT_DEFINE_CLEANUP(struct kt_keyring *, kt_keyring_free);
+
+/* Valid as long as the keyring. */
+const struct kt_keyring_info *kt_keyring_info(const struct kt_keyring *keyring);
+
+/* own: this node's or the recovery key pair; found among the recipients by its public key (KT_E_KEYRING_RECIPIENT if it
+ * is none of them). Unwraps, checks the commitment, unwraps every key, checks the signer. KT_E_KEYRING_OPEN. */
+struct kt_keyring_keys *kt_keyring_open(const struct kt_keyring *keyring, const struct kt_p256 *own,
+                                        struct kt_error *err) KT_MUST_CHECK;
+void kt_keyring_keys_free(struct kt_keyring_keys *keys);
+KT_DEFINE_CLEANUP(struct kt_keyring_keys *, kt_keyring_keys_free);
+/* Bytes of listed key number index, KT_KEY_BYTES (aescbc and aesgcm that were imported may have 16 or 24). */
+const struct kt_secret *kt_keyring_keys_bytes(const struct kt_keyring_keys *keys, size_t index);
+
+/* The first generation of a new keyring. */
+struct kt_keyring_founding {
+    const char *node;            /* name of the first recipient */
+    const struct kt_p256 *own;   /* its key pair */
+    enum kt_recipient_kind kind; /* its kind: a node's */
+    enum kt_key_type type;       /* of the first key */
+    const char *key_name;
+    const struct kt_secret *recovery_key;
+    uint64_t now; /* seconds since the epoch */
+};
+/* *ret_owner: fingerprint to pin. */
+bool kt_keyring_found(const struct kt_keyring_founding *founding, struct kt_bytes *ret_document,
+                      uint8_t ret_owner[KT_HASH_LEN], struct kt_error *err) KT_MUST_CHECK;
+
+/* What the next generation changes in the key list. Applied in order; the result must keep the rules of §4. */
+enum kt_edit_kind {
+    KT_EDIT_ADD = 1,  /* a new random key of `type` named `name`, state ready, appended last */
+    KT_EDIT_ACTIVATE, /* key `id` becomes the first and active; the one that was becomes ready */
+    KT_EDIT_STATE,    /* key `id` gets `state` (not active) */
+    KT_EDIT_ARCHIVE,  /* key `id` (not active) is sealed to the recovery recipient and leaves the list */
+    KT_EDIT_DROP,     /* a key that never encrypted leaves the list (prepare --cancel): in the keyring that is changed,
+                         stage prepare, it is the last, the youngest and ready */
+    KT_EDIT_STAGE,    /* stage `stage` */
+    KT_EDIT_ENABLED,  /* enabled `flag` */
+};
+struct kt_edit {
+    enum kt_edit_kind kind;
+    enum kt_key_type type;
+    enum kt_key_state state;
+    enum kt_stage stage;
+    char id[KT_KEY_ID_LEN + 1];
+    char name[KT_NAME_MAX + 1];
+    bool flag;
+};
+#define KT_EDITS_MAX 16u
+
+struct kt_keyring_change {
+    const struct kt_edit *edits;
+    size_t n_edits;
+    const char *writer;
+    uint64_t now;
+};
+/* The next generation over the same membership: new keyring key, new wraps, same signer. KT_E_REFUSED says which edit
+ * does not apply and why. */
+bool kt_keyring_write(const struct kt_keyring *keyring, const struct kt_keyring_keys *keys,
+                      const struct kt_keyring_change *change, struct kt_bytes *ret_document,
+                      struct kt_error *err) KT_MUST_CHECK;

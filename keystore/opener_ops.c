@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keystore/opener_ops.h"
+
+#include "base/file.h"
+#include "keystore/kdf.h"
+#include "keystore/opener_judge.h"
+#include "keystore/recipient.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NODE_KEY "node.key" /* docs/keyring-format.md §10 */
+
+struct source_names {
+    char superseded[KT_SUPERSEDED_MAX][KT_SOURCE_MAX + 16];
+};
+
+static bool check_folder(const char *path, int fd, struct kt_error *err)
+{
+    uid_t self = geteuid();
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return kt_fail_errno(err, KT_E_IO, "%s: cannot look at it", path);
+    if (st.st_uid == self && (st.st_mode & 0777) == 0700)
+        return true;
+    (void)kt_fail(err, KT_E_PERMISSION,
+                  "%s: has mode %04o and is owned by uid %u, must have mode 0700 and be owned by "
+                  "uid %u (the opener)",
+                  path, (unsigned)(st.st_mode & 07777), (unsigned)st.st_uid, (unsigned)self);
+    return kt_error_hint(err, "chown %u %s && chmod 0700 %s", (unsigned)self, path, path);
+}
+
+static bool open_folder(struct kt_opener_ops *ops, struct kt_error *err)
+{
+    char path[sizeof(ops->config->state_dir) + 16] = "";
+
+    if (ops->folder >= 0)
+        return true;
+    (void)snprintf(path, sizeof(path), "%s/opener", ops->config->state_dir);
+    ops->folder = kt_dir_open(AT_FDCWD, path, err);
+    if (ops->folder < 0)
+        return kt_error_hint(err, "it must be a directory with mode 0700, owned by uid %u (the opener)",
+                             (unsigned)geteuid());
+    return check_folder(path, ops->folder, err);
+}
+
+static const struct kt_recipient_ops *find_kind(enum kt_recipient_kind kind, struct kt_error *err)
+{
+    const struct kt_recipient_ops *found = kt_recipient_find(kind);
+
+    if (!found)
+        (void)kt_fail(err, KT_E_UNSUPPORTED, "recipients of kind %s are not in this release",
+                      kt_recipient_kind_text(kind));
+    return found;
+}
+
+static struct kt_p256 *load_own(struct kt_opener_ops *ops, struct kt_error *err)
+{
+    const struct kt_recipient_ops *kind = find_kind(ops->config->recipient, err);
+
+    if (!kind || !open_folder(ops, err))
+        return NULL;
+    return kind->load(&(struct kt_recipient_source){.dirfd = ops->folder}, err);
+}
+
+static bool copy_info(const struct kt_keyring *keyring, struct kt_opener_answer *answer, struct kt_error *err)
+{
+    answer->info = malloc(sizeof(*answer->info));
+    if (!answer->info)
+        return kt_fail(err, KT_E_NOMEM, "no memory for the keyring's contents");
+    *answer->info = *kt_keyring_info(keyring);
+    return true;
+}
+
+static bool copy_keys(const struct kt_keyring_keys *keys, struct kt_opener_answer *answer, struct kt_error *err)
+{
+    for (size_t i = 0; i < answer->info->n_keys; i++) {
+        const struct kt_secret *bytes = kt_keyring_keys_bytes(keys, i);
+
+        if (answer->info->keys[i].type != KT_KEY_KMS)
+            continue;
+        answer->keys[i] = kt_secret_new_copy(kt_secret_view(bytes), kt_secret_len(bytes), err);
+        if (!answer->keys[i])
+            return false;
+    }
+    return true;
+}
+
+static bool verify(const struct kt_opener_ops *ops, struct kt_opener_source *source, struct kt_error *err)
+{
+    source->keyring = kt_keyring_verify(source->bytes, ops->config->owner, err);
+    return source->keyring != NULL;
+}
+
+static bool open_source(struct kt_opener_source *source, const struct kt_p256 *own, struct kt_error *err)
+{
+    source->keys = kt_keyring_open(source->keyring, own, err);
+    return source->keys != NULL;
+}
+
+/* What this node has must not stand in the way of a good keyring: what is wrong with it is only noted. */
+static void verify_old(const struct kt_opener_ops *ops, struct kt_opener_source *source,
+                       struct kt_opener_answer *answer)
+{
+    struct kt_error why = KT_ERROR_INIT;
+
+    if (!verify(ops, source, &why))
+        kt_opener_note(answer, "%s does not verify: %s", source->name, why.message);
+}
+
+static void open_old(struct kt_opener_source *source, const struct kt_p256 *own, struct kt_opener_answer *answer)
+{
+    struct kt_error why = KT_ERROR_INIT;
+
+    if (source->keyring && !open_source(source, own, &why))
+        kt_opener_note(answer, "%s does not open: %s", source->name, why.message);
+}
+
+static bool gather(const struct kt_opener_ops *ops, const struct kt_opener_request *request, struct source_names *names,
+                   struct kt_opener_case *sources, struct kt_error *err)
+{
+    bool fresh = request->offered.len > 0;
+    struct kt_slice bytes = fresh ? request->offered : request->current;
+
+    if (!bytes.data) {
+        (void)kt_fail(err, KT_E_KEYRING_MISSING, "there is no keyring: %s/keyring.yaml", ops->config->state_dir);
+        return kt_error_hint(err, "`keyturn init` founds one; a node of an existing cluster joins it instead");
+    }
+    fresh = fresh && !kt_slice_equal(bytes, request->current);
+    sources->offered =
+        (struct kt_opener_source){.name = fresh ? "the offered keyring" : "keyring.yaml", .bytes = bytes};
+    if (fresh)
+        sources->current = (struct kt_opener_source){.name = "keyring.yaml", .bytes = request->current};
+    for (size_t i = 0; i < request->n_superseded; i++) {
+        (void)snprintf(names->superseded[i], sizeof(names->superseded[i]), "superseded/%s",
+                       request->superseded_names[i]);
+        sources->superseded[i] =
+            (struct kt_opener_source){.name = names->superseded[i], .bytes = request->superseded[i]};
+    }
+    sources->n_superseded = request->n_superseded;
+    sources->floor = request->floor;
+    sources->accept_older = request->accept_older;
+    return true;
+}
+
+static bool identify_current(const struct kt_opener_request *request, const struct kt_opener_case *sources,
+                             struct kt_opener_answer *answer, struct kt_error *err)
+{
+    const struct kt_opener_source *current = sources->current.bytes.data ? &sources->current : &sources->offered;
+
+    if (!request->current.data)
+        return true;
+    answer->same = current == &sources->offered;
+    if (current->keyring) {
+        kt_floor_of(kt_keyring_info(current->keyring), &answer->current);
+        return true;
+    }
+    return kt_sha256(&current->bytes, 1, answer->current.hash, err);
+}
+
+static void verify_all_old(const struct kt_opener_ops *ops, struct kt_opener_case *sources,
+                           struct kt_opener_answer *answer)
+{
+    if (sources->current.bytes.data)
+        verify_old(ops, &sources->current, answer);
+    for (size_t i = 0; i < sources->n_superseded; i++)
+        verify_old(ops, &sources->superseded[i], answer);
+}
+
+static void open_all_old(struct kt_opener_case *sources, const struct kt_p256 *own, struct kt_opener_answer *answer)
+{
+    open_old(&sources->current, own, answer);
+    for (size_t i = 0; i < sources->n_superseded; i++)
+        open_old(&sources->superseded[i], own, answer);
+}
+
+static bool open_keyring(struct kt_opener_ops *ops, const struct kt_opener_request *request,
+                         struct kt_opener_answer *answer, struct kt_error *err)
+{
+    KT_CLEANUP(kt_opener_case_done) struct kt_opener_case sources = {.n_superseded = 0};
+    KT_CLEANUP(kt_p256_free_p) struct kt_p256 *own = NULL;
+    struct source_names names;
+
+    if (!gather(ops, request, &names, &sources, err) || !verify(ops, &sources.offered, err))
+        return false;
+    verify_all_old(ops, &sources, answer);
+    if (!kt_opener_judge_order(&sources, answer, err) || !identify_current(request, &sources, answer, err))
+        return false;
+    own = load_own(ops, err);
+    if (!own || !open_source(&sources.offered, own, err))
+        return false;
+    open_all_old(&sources, own, answer);
+    return copy_info(sources.offered.keyring, answer, err) && copy_keys(sources.offered.keys, answer, err) &&
+           kt_opener_judge_keys(&sources, answer, err);
+}
+
+static bool describe(struct kt_opener_ops *ops, const struct kt_opener_request *request,
+                     struct kt_opener_answer *answer, struct kt_error *err)
+{
+    KT_CLEANUP(kt_keyring_free_p)
+    struct kt_keyring *keyring = kt_keyring_verify(request->offered, ops->config->owner, err);
+
+    return keyring && copy_info(keyring, answer, err);
+}
+
+static bool need_recovery_key(const struct kt_opener_request *request, struct kt_error *err)
+{
+    return request->recovery_key || kt_fail(err, KT_E_RECOVERY_KEY, "this needs the recovery key, and none was given");
+}
+
+static bool recovery_verify(struct kt_opener_ops *ops, const struct kt_opener_request *request,
+                            struct kt_opener_answer *answer, struct kt_error *err)
+{
+    const struct kt_recipient_source from = {.dirfd = -1, .recovery_key = request->recovery_key};
+    KT_CLEANUP(kt_keyring_keys_free_p) struct kt_keyring_keys *keys = NULL;
+    KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *keyring = NULL;
+    KT_CLEANUP(kt_p256_free_p) struct kt_p256 *own = NULL;
+
+    if (!need_recovery_key(request, err))
+        return false;
+    keyring = kt_keyring_verify(request->offered, ops->config->owner, err);
+    if (!keyring)
+        return false;
+    own = kt_recipient_recovery.load(&from, err);
+    if (!own)
+        return false;
+    keys = kt_keyring_open(keyring, own, err);
+    return keys && copy_info(keyring, answer, err);
+}
+
+static struct kt_p256 *make_own(struct kt_opener_ops *ops, const struct kt_opener_request *request,
+                                struct kt_error *err)
+{
+    const struct kt_recipient_ops *kind = find_kind(request->kind, err);
+    struct kt_p256 *own = NULL;
+
+    if (!kind)
+        return NULL;
+    if (!kind->make || request->kind != ops->config->recipient) {
+        (void)kt_fail(err, KT_E_CONFIG, "a node key of kind %s cannot be made here: keyturn.yaml says recipient: %s",
+                      kt_recipient_kind_text(request->kind), kt_recipient_kind_text(ops->config->recipient));
+        return NULL;
+    }
+    if (!open_folder(ops, err))
+        return NULL;
+    own = kind->make(&(struct kt_recipient_source){.dirfd = ops->folder}, err);
+    ops->made_key = own != NULL;
+    return own;
+}
+
+static bool create(struct kt_opener_ops *ops, const struct kt_opener_request *request, struct kt_opener_answer *answer,
+                   struct kt_error *err)
+{
+    KT_CLEANUP(kt_p256_free_p) struct kt_p256 *own = NULL;
+    struct kt_keyring_founding founding = {.node = request->node,
+                                           .kind = request->kind,
+                                           .recovery_key = request->recovery_key,
+                                           .type = request->type,
+                                           .key_name = request->key_name,
+                                           .now = request->now};
+
+    if (!need_recovery_key(request, err))
+        return false;
+    own = make_own(ops, request, err);
+    if (!own)
+        return false;
+    founding.own = own;
+    return kt_keyring_found(&founding, &answer->document, answer->owner, err);
+}
+
+static bool edit(struct kt_opener_ops *ops, const struct kt_opener_request *request, struct kt_opener_answer *answer,
+                 struct kt_error *err)
+{
+    KT_CLEANUP(kt_keyring_keys_free_p) struct kt_keyring_keys *keys = NULL;
+    KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *keyring = NULL;
+    KT_CLEANUP(kt_p256_free_p) struct kt_p256 *own = NULL;
+    const struct kt_keyring_change change = {
+        .edits = request->edits, .n_edits = request->n_edits, .writer = request->node, .now = request->now};
+
+    if (!request->current.data)
+        return kt_fail(err, KT_E_KEYRING_MISSING, "there is no keyring to change");
+    keyring = kt_keyring_verify(request->current, ops->config->owner, err);
+    if (!keyring)
+        return false;
+    own = load_own(ops, err);
+    if (!own)
+        return false;
+    keys = kt_keyring_open(keyring, own, err);
+    return keys && kt_keyring_write(keyring, keys, &change, &answer->document, err);
+}
+
+static const struct {
+    bool without_owner; /* may run before keyturn.yaml pins one */
+    bool (*run)(struct kt_opener_ops *ops, const struct kt_opener_request *request, struct kt_opener_answer *answer,
+                struct kt_error *err);
+} table[] = {
+    [KT_OPENER_CREATE] = {true, create},      [KT_OPENER_OPEN] = {false, open_keyring},
+    [KT_OPENER_DESCRIBE] = {false, describe}, [KT_OPENER_RECOVERY_VERIFY] = {false, recovery_verify},
+    [KT_OPENER_EDIT] = {false, edit},
+};
+
+void kt_opener_undo(struct kt_opener_ops *ops)
+{
+    /* One that stays is found by the next CREATE, which says so. */
+    if (ops->made_key && kt_file_remove(ops->folder, NODE_KEY, NULL))
+        ops->made_key = false;
+}
+
+void kt_opener_ops_done(struct kt_opener_ops *ops)
+{
+    kt_fd_close(KT_TAKE_FD(ops->folder));
+}
+
+bool kt_opener_perform(struct kt_opener_ops *ops, const struct kt_opener_request *request, struct kt_opener_answer *ret,
+                       struct kt_error *err)
+{
+    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
+
+    if ((size_t)request->op >= KT_ARRAY_LEN(table) || !table[request->op].run)
+        return kt_fail(err, KT_E_UNSUPPORTED, "the opener has no operation %u", (unsigned)request->op);
+    if (!table[request->op].without_owner && !kt_config_need_owner(ops->config, err))
+        return false;
+    if (!table[request->op].run(ops, request, &answer, err)) {
+        kt_opener_undo(ops);
+        return false;
+    }
+    *ret = answer;
+    answer = (struct kt_opener_answer){.info = NULL};
+    return true;
+}

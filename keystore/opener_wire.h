@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The frames between opener and client, in fixed layout; both sides of each in one place. Private to keystore/. */
+#pragma once
+
+#include "keystore/opener.h"
+#include "keystore/recovery_key.h"
+
+#define KT_OPENER_REQUEST_MAX ((size_t)20 * KT_KEYRING_MAX)
+#define KT_OPENER_PUBLIC_MAX  ((size_t)2 * KT_KEYRING_MAX)
+#define KT_OPENER_SECRET_MAX  ((size_t)2 * KT_KEYS_MAX * (KT_KEY_BYTES + 1u) + 4u)
+
+/* A request is two frames: the public part without any secret (below), then one that is received into locked memory:
+ * one byte, 1 if the recovery key follows, and its bytes. */
+#define KT_OPENER_RECOVERY_MAX (1u + KT_RECOVERY_KEY_BYTES)
+bool kt_opener_request_encode(const struct kt_opener_request *request, struct kt_bytes *ret,
+                              struct kt_error *err) KT_MUST_CHECK;
+/* Slices of *ret point into body; recovery_key is set by the caller. *storage holds what needs a home (edits, names).
+ */
+struct kt_opener_storage {
+    struct kt_edit edits[KT_EDITS_MAX];
+    char node[KT_NAME_MAX + 1];
+    char key_name[KT_NAME_MAX + 1];
+    char superseded_names[KT_SUPERSEDED_MAX][KT_SOURCE_MAX];
+};
+bool kt_opener_request_decode(struct kt_slice body, struct kt_opener_storage *storage, struct kt_opener_request *ret,
+                              struct kt_error *err) KT_MUST_CHECK;
+/* The second frame, both ways; recovery_key may be NULL, and *ret is NULL if none was sent. */
+struct kt_secret *kt_opener_recovery_encode(const struct kt_secret *recovery_key, struct kt_error *err) KT_MUST_CHECK;
+bool kt_opener_recovery_decode(const struct kt_secret *body, struct kt_secret **ret,
+                               struct kt_error *err) KT_MUST_CHECK;
+
+/* failure: NULL for success. A failure has no second frame. */
+bool kt_opener_answer_encode(const struct kt_opener_answer *answer, const struct kt_error *failure,
+                             struct kt_bytes *ret, struct kt_error *err) KT_MUST_CHECK;
+/* Fills everything but the keys. A failure that the opener reported becomes *err. */
+bool kt_opener_answer_decode(struct kt_slice body, struct kt_opener_answer *ret, struct kt_error *err) KT_MUST_CHECK;
+/* The keys' frame: for each of info->keys one length byte (0: none) and the bytes. At least one byte in all. */
+struct kt_secret *kt_opener_keys_encode(const struct kt_opener_answer *answer, struct kt_error *err) KT_MUST_CHECK;
+bool kt_opener_keys_decode(const struct kt_secret *body, struct kt_opener_answer *answer,
+                           struct kt_error *err) KT_MUST_CHECK;
+
+/* For kt_opener_run: whether the opener's verdict, good or bad, has come. */
+bool kt_opener_call_answered(const struct kt_opener_call *call);

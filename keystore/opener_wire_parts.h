@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What both halves of opener_wire share: bounded pieces that make a reader bad instead of failing. Private. */
+#pragma once
+
+#include "keystore/opener_wire.h"
+
+#define KT_WIRE_VERSION 1u /* of the frames; client and opener are of one release */
+
+bool kt_wire_alloc(size_t cap, struct kt_bytes *ret, struct kt_writer *w, struct kt_error *err) KT_MUST_CHECK;
+/* Moves *bytes to *ret, or fails if w ran over. */
+bool kt_wire_finish(struct kt_bytes *bytes, const struct kt_writer *w, struct kt_bytes *ret,
+                    struct kt_error *err) KT_MUST_CHECK;
+
+void kt_wire_put_text(struct kt_writer *w, const char *text); /* NULL is "" */
+void kt_wire_text(struct kt_reader *r, char *ret, size_t cap);
+/* One byte, 0..last. */
+unsigned kt_wire_enum(struct kt_reader *r, unsigned last);
+bool kt_wire_bool(struct kt_reader *r);
+/* 0..KT_NUMBER_MAX. */
+uint64_t kt_wire_number(struct kt_reader *r);
+void kt_wire_copy(struct kt_reader *r, void *ret, size_t len);
+void kt_wire_put_floor(struct kt_writer *w, const struct kt_floor *floor);
+void kt_wire_floor(struct kt_reader *r, struct kt_floor *ret);

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keystore/state_dir_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A file that root put back must not be the end of installs: the directory's owner cannot give it to root again. */
+static struct kt_file_attrs attrs_of(const struct kt_state_dir *dir, mode_t mode)
+{
+    bool root = geteuid() == 0;
+
+    return (struct kt_file_attrs){
+        .mode = mode, .uid = root ? dir->uid : KT_ANY_UID, .gid = root ? dir->gid : (gid_t)-1, .impose_owner = true};
+}
+
+static bool check_install(const struct kt_state_dir *dir, const struct kt_state *state,
+                          const struct kt_opener_answer *answer, struct kt_error *err)
+{
+    if (dir->lock < 0 || !answer->info)
+        return kt_fail(err, KT_E_INTERNAL, "an install without the lock or without the opener's answer");
+    if (answer->below_floor && !answer->same)
+        return kt_fail(err, KT_E_KEYRING_OLDER, "a keyring below the floor is not installed");
+    if (state->n_left_out > 0 && !answer->same) {
+        (void)kt_fail(err, KT_E_REFUSED, "a superseded keyring cannot be read, so its keys could get lost: %.300s",
+                      state->left_out.message);
+        return kt_error_hint(err, "%s", state->left_out.hint);
+    }
+    /* One place stays free for a keyring that is served and that somebody overwrites by hand. */
+    if (answer->keep_current && state->n_superseded + 1 >= KT_SUPERSEDED_MAX) {
+        (void)kt_fail(err, KT_E_REFUSED,
+                      "%s/ holds %zu keyrings, the most that are possible, and this one would supersede one more",
+                      KT_STATE_SUPERSEDED, state->n_superseded);
+        return kt_error_hint(err,
+                             "first install a keyring that lists or archives their keys; `keyturn status` names them");
+    }
+    return true;
+}
+
+/* "1-3.yaml"; attempt 1 has the hash in it, for another keyring of the same pair and for one that has no pair. */
+static void superseded_name(const struct kt_floor *which, bool with_hash, char ret[KT_SOURCE_MAX])
+{
+    char hash[17] = "";
+
+    kt_hex_encode(KT_SLICE(which->hash, 8), hash);
+    if (which->membership == 0)
+        (void)snprintf(ret, KT_SOURCE_MAX, "unverified-%s.yaml", hash);
+    else if (with_hash)
+        (void)snprintf(ret, KT_SOURCE_MAX, "%" PRIu64 "-%" PRIu64 "-%s.yaml", which->membership, which->generation,
+                       hash);
+    else
+        (void)snprintf(ret, KT_SOURCE_MAX, "%" PRIu64 "-%" PRIu64 ".yaml", which->membership, which->generation);
+}
+
+/* An install that was cut short has left the copy already. */
+static bool is_kept_already(const struct kt_state *state, struct kt_slice document)
+{
+    for (size_t i = 0; i < state->n_superseded; i++)
+        if (kt_slice_equal(kt_bytes_view(&state->superseded[i]), document))
+            return true;
+    return false;
+}
+
+static bool keep(const struct kt_state_dir *dir, struct kt_slice document, const struct kt_floor *which,
+                 struct kt_error *err)
+{
+    const struct kt_file_attrs folder_attrs = attrs_of(dir, 0750);
+    const struct kt_file_attrs attrs = attrs_of(dir, 0640);
+    KT_CLEANUP(kt_fd_close_p) int folder = -1;
+    struct kt_error local = KT_ERROR_INIT;
+    char name[KT_SOURCE_MAX] = "";
+
+    if (!kt_dir_make(dir->fd, KT_STATE_SUPERSEDED, &folder_attrs, err))
+        return false;
+    folder = kt_dir_open(dir->fd, KT_STATE_SUPERSEDED, err);
+    if (folder < 0)
+        return false;
+    superseded_name(which, false, name);
+    if (kt_file_create(folder, name, document, &attrs, &local))
+        return true;
+    if (local.code == KT_E_EXISTS) {
+        superseded_name(which, true, name);
+        return kt_file_create(folder, name, document, &attrs, err);
+    }
+    if (err)
+        *err = local;
+    return false;
+}
+
+static bool keep_current(const struct kt_state_dir *dir, const struct kt_state *state,
+                         const struct kt_opener_answer *answer, struct kt_error *err)
+{
+    struct kt_slice current = kt_bytes_view(&state->current);
+
+    return is_kept_already(state, current) || keep(dir, current, &answer->current, err);
+}
+
+bool kt_state_dir_keep(struct kt_state_dir *dir, const struct kt_state *state, struct kt_slice document,
+                       const struct kt_floor *which, bool *ret_written, struct kt_error *err)
+{
+    *ret_written = false;
+    if (kt_slice_equal(kt_bytes_view(&state->current), document) || is_kept_already(state, document))
+        return true;
+    if (dir->lock < 0)
+        return kt_fail(err, KT_E_INTERNAL, "a keyring to be kept without the lock");
+    if (state->n_superseded + state->n_left_out >= KT_SUPERSEDED_MAX)
+        return kt_fail(err, KT_E_REFUSED, "%s/ holds %zu keyrings, the most that are possible", KT_STATE_SUPERSEDED,
+                       state->n_superseded);
+    *ret_written = keep(dir, document, which, err);
+    return *ret_written;
+}
+
+static bool write_keyring(const struct kt_state_dir *dir, const struct kt_state *state, struct kt_slice offered,
+                          const struct kt_opener_answer *answer, struct kt_error *err)
+{
+    const struct kt_file_attrs attrs = attrs_of(dir, 0640);
+
+    if (answer->same)
+        return true;
+    if (offered.len == 0)
+        return kt_fail(err, KT_E_INTERNAL, "an install of nothing");
+    if (answer->keep_current && state->current.len > 0 && !keep_current(dir, state, answer, err))
+        return false;
+    return kt_file_replace(dir->fd, KT_STATE_KEYRING, offered, &attrs, err);
+}
+
+static bool write_floor(const struct kt_state_dir *dir, const struct kt_state *state,
+                        const struct kt_opener_answer *answer, struct kt_error *err)
+{
+    const struct kt_file_attrs attrs = attrs_of(dir, 0640);
+    struct kt_floor floor = {.membership = 0};
+    char text[KT_FLOOR_TEXT_MAX] = "";
+
+    kt_floor_of(answer->info, &floor);
+    if (floor.membership == state->floor.membership && floor.generation == state->floor.generation &&
+        memcmp(floor.hash, state->floor.hash, KT_HASH_LEN) == 0)
+        return true;
+    kt_floor_format(&floor, text);
+    return kt_file_replace(dir->fd, KT_STATE_FLOOR, kt_slice_str(text), &attrs, err);
+}
+
+/* A file that cannot be removed now is judged again at the next start: the install stands either way. */
+static void prune(const struct kt_state_dir *dir, const struct kt_state *state, const struct kt_opener_answer *answer)
+{
+    KT_CLEANUP(kt_fd_close_p) int folder = -1;
+
+    if (state->n_superseded == 0)
+        return;
+    folder = kt_dir_open(dir->fd, KT_STATE_SUPERSEDED, NULL);
+    for (size_t i = 0; i < state->n_superseded && folder >= 0; i++)
+        if (!answer->keep_superseded[i] && !kt_file_remove(folder, state->superseded_names[i], NULL))
+            return;
+}
+
+bool kt_state_dir_install(struct kt_state_dir *dir, const struct kt_state *state, struct kt_slice offered,
+                          const struct kt_opener_answer *answer, struct kt_error *err)
+{
+    if (!check_install(dir, state, answer, err))
+        return false;
+    if (answer->below_floor)
+        return true; /* served as it is, decrypt only: the floor stays, and so does every key */
+    if (!write_keyring(dir, state, offered, answer, err) || !write_floor(dir, state, answer, err))
+        return false;
+    prune(dir, state, answer);
+    return true;
+}
