@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* EncryptionConfiguration (apiserver.config.k8s.io/v1) for a cluster that has none yet. */
+#pragma once
+
+#include "base/buf.h"
+
+struct kt_encconfig_fresh {
+    const char *provider;   /* KMS provider name, without ':' */
+    const char *kms_socket; /* absolute path, or "@name" */
+};
+/* Secrets under the KMS provider, identity last so that what is stored in clear can still be read. */
+bool kt_encconfig_render_fresh(const struct kt_encconfig_fresh *fresh, struct kt_bytes *ret,
+                               struct kt_error *err) KT_MUST_CHECK;
