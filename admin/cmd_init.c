@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/init.h"
+#include "admin/secret_input.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    OPTION_DIR = 0x200,
+    OPTION_NODE,
+    OPTION_PROVIDER,
+    OPTION_ALLOW_UID,
+    OPTION_RECOVERY_OUT,
+    OPTION_TPM,
+    OPTION_TCTI
+};
+
+static const struct argp_option own_options[] = {
+    {.name = "dir", .key = OPTION_DIR, .arg = "DIR", .doc = "Keep everything in DIR, under the present user"},
+    {.name = "node", .key = OPTION_NODE, .arg = "NAME", .doc = "Name of this node (default: the host's)"},
+    {.name = "provider", .key = OPTION_PROVIDER, .arg = "TYPE", .doc = "kms (default), aescbc or secretbox"},
+    {.name = "allow-uid",
+     .key = OPTION_ALLOW_UID,
+     .arg = "UID",
+     .doc = "This user may call the KMS socket too; may be repeated"},
+    {.name = "recovery-out",
+     .key = OPTION_RECOVERY_OUT,
+     .arg = "FILE",
+     .doc = "Write the recovery key to FILE (0600) instead of the terminal"},
+    {.name = "tpm", .key = OPTION_TPM, .doc = "Seal this node's private half to its TPM"},
+    {.name = "tcti", .key = OPTION_TCTI, .arg = "TCTI", .doc = "How the TPM is reached"},
+    {0},
+};
+
+struct arguments {
+    struct kt_init init;
+    bool tpm;
+    bool inline_provider;
+};
+
+static error_t take_uid(struct kt_ids *ids, const char *arg)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long value = strtoul(arg, &end, 10);
+    if (errno || end == arg || *end || arg[0] == '-' || value >= UINT32_MAX || ids->n == KT_CONFIG_IDS_MAX)
+        return EINVAL;
+    ids->ids[ids->n++] = (uint32_t)value;
+    return 0;
+}
+
+static error_t take_provider(struct arguments *arguments, const char *arg)
+{
+    arguments->inline_provider = strcmp(arg, "aescbc") == 0 || strcmp(arg, "secretbox") == 0;
+    return arguments->inline_provider || strcmp(arg, "kms") == 0 ? 0 : EINVAL;
+}
+
+static error_t take(int key, char *arg, void *closure)
+{
+    struct arguments *arguments = closure;
+    switch (key) {
+    case OPTION_DIR:
+        arguments->init.dir = arg;
+        return arg[0] ? 0 : EINVAL;
+    case OPTION_NODE:
+        arguments->init.node = arg;
+        return 0;
+    case OPTION_PROVIDER:
+        return take_provider(arguments, arg);
+    case OPTION_ALLOW_UID:
+        return take_uid(&arguments->init.allow_uids, arg);
+    case OPTION_RECOVERY_OUT:
+        arguments->init.recovery_out = arg;
+        return arg[0] ? 0 : EINVAL;
+    case OPTION_TPM:
+    case OPTION_TCTI:
+        arguments->tpm = true;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static bool check_supported(const struct arguments *arguments, struct kt_error *err)
+{
+    if (arguments->tpm) {
+        kt_fail(err, KT_E_UNSUPPORTED, "this release does not seal to a TPM yet");
+        return kt_error_hint(err,
+                             "without --tpm the private half is kept in a file, mode 0600, of the opener's account");
+    }
+    if (arguments->inline_provider) {
+        kt_fail(err, KT_E_UNSUPPORTED, "this release does not manage aescbc and secretbox keys yet");
+        return kt_error_hint(err, "--provider kms keeps the keys out of the EncryptionConfiguration file");
+    }
+    return true;
+}
+
+/* Whoever cannot be asked, or shown a recovery key, has to say so by options. */
+static bool check_terminal(const struct kt_init *init, struct kt_error *err)
+{
+    if (init->options->dry_run || (init->recovery_out && init->options->yes))
+        return true;
+    KT_CLEANUP(kt_fd_close_p) int terminal = kt_terminal_open(err);
+    if (terminal < 0)
+        return kt_error_hint(err, "without a terminal: keyturn init --yes --recovery-out FILE");
+    return true;
+}
+
+static bool confirm(const struct kt_init *init, struct kt_error *err)
+{
+    if (init->options->yes)
+        return true;
+    KT_CLEANUP(kt_fd_close_p) int terminal = kt_terminal_open(err);
+    if (terminal < 0)
+        return false;
+    dprintf(terminal, "Make a keyring for node %s in %s, and %s? [y/N] ", init->config->node, init->config->state_dir,
+            init->config_path);
+    char answer[8] = "";
+    ssize_t got = read(terminal, answer, sizeof(answer) - 1);
+    if (got > 0 && (answer[0] == 'y' || answer[0] == 'Y'))
+        return true;
+    return kt_fail(err, KT_E_REFUSED, "not confirmed: nothing was made");
+}
+
+/* A run that fails leaves nothing that the next one stumbles over; but once the keyring is in its place, the next run
+ * finishes what this one began, and the recovery key that was handed out is the one of that keyring. */
+static void undo(struct kt_init *init)
+{
+    if (init->recovery_made && !init->committed)
+        (void)unlink(init->recovery_out);
+}
+
+static bool make(struct kt_init *init, struct kt_error *err)
+{
+    KT_CLEANUP_BYTES struct kt_bytes document = {0};
+    KT_CLEANUP(kt_secret_free_p) struct kt_secret *recovery = NULL;
+    if (kt_init_stage(init, err) && kt_init_found(init, &document, &recovery, err) &&
+        kt_init_prove(init, kt_bytes_view(&document), recovery, err) &&
+        kt_init_commit(init, kt_bytes_view(&document), err))
+        return true;
+    undo(init);
+    return false;
+}
+
+static bool run(struct kt_init *init, struct kt_error *err)
+{
+    if (!kt_init_plan(init, err) || !kt_init_check(init, err))
+        return false;
+    if (init->finished_earlier || init->options->dry_run)
+        return true;
+    return check_terminal(init, err) && confirm(init, err) && make(init, err);
+}
+
+static void print_text(const struct kt_init *init)
+{
+    const bool system = !init->dir;
+    if (init->options->dry_run) {
+        printf("Would make %s (keyring, first key, private half of %s) and %s.\n", init->config->state_dir,
+               init->config->node, init->config_path);
+        return;
+    }
+    printf("%s: keyring generation 1 with one key (kmskey), for node %s and the recovery key.\n",
+           init->config->state_dir, init->config->node);
+    if (init->recovery_out && !init->finished_earlier)
+        printf("%s: the recovery key. It was proved to open the keyring; move it off this machine.\n",
+               init->recovery_out);
+    puts("\nNext:");
+    if (system) {
+        puts("  systemctl enable --now keyturnd-kms.socket keyturnd-control.socket keyturnd.service");
+        if (init->allow_uids.n > 0)
+            puts("  (systemctl edit keyturnd-kms.socket, [Socket] SocketMode=0666: so that the further users can "
+                 "connect)");
+        puts("  mkdir -p /etc/kubernetes/enc && keyturn config show > /etc/kubernetes/enc/encryption-config.yaml");
+    } else {
+        printf("  keyturnd --config %s &\n", init->config_path);
+        printf("  keyturn config show --config %s > encryption-config.yaml\n", init->config_path);
+    }
+    puts("  kube-apiserver ... --encryption-provider-config=FILE --encryption-provider-config-automatic-reload=true");
+}
+
+static bool print(const struct kt_init *init, struct kt_error *err)
+{
+    if (!init->options->json) {
+        print_text(init);
+        return kt_output_done(err);
+    }
+    json_t *value = kt_json_new("Init");
+    if (value) {
+        json_object_set_new(value, "changed", json_boolean(!init->options->dry_run));
+        json_object_set_new(value, "config", json_string(init->config_path));
+        json_object_set_new(value, "stateDir", json_string(init->config->state_dir));
+        json_object_set_new(value, "node", json_string(init->config->node));
+        json_object_set_new(value, "kmsSocket", json_string(init->config->kms_socket));
+        json_object_set_new(value, "controlSocket", json_string(init->config->control_socket));
+        json_object_set_new(value, "recoveryKeyFile", json_string(init->recovery_out ? init->recovery_out : ""));
+    }
+    return kt_json_print(value, err);
+}
+
+int kt_command_init(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    struct kt_command_line line = {
+        .command = kt_command_find("init"), .own = own_options, .take = take, .closure = &arguments};
+    kt_command_parse(&line, argc, argv);
+    arguments.init.options = &line.options;
+    struct kt_error err = KT_ERROR_INIT;
+    bool done = check_supported(&arguments, &err) && run(&arguments.init, &err) && print(&arguments.init, &err);
+    kt_state_dir_free(arguments.init.staged);
+    free(arguments.init.config);
+    return done ? 0 : kt_print_error(&line.options, &err);
+}

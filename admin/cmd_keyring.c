@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/view.h"
+#include "base/file.h"
+#include "keystore/state_dir.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool show_text(const struct kt_keyring_info *info, struct kt_error *err)
+{
+    char id[2 * KT_KEYRING_ID_LEN + 1], hash[KT_HASH_TEXT_LEN], owner[KT_HASH_TEXT_LEN], written[KT_TIME_LEN];
+    kt_hex_encode(KT_SLICE(info->keyring_id, sizeof(info->keyring_id)), id);
+    kt_hash_format(info->hash, hash);
+    kt_hash_format(info->owner, owner);
+    kt_time_format(info->written, written);
+    printf("Keyring: %s\nMembership: %" PRIu64 "\nGeneration: %" PRIu64 "\nHash: %s\nOwner: %s\n", id, info->membership,
+           info->generation, hash, owner);
+    printf("Written: %s by %s\nStage: %s\nEnabled: %s\nHold: %" PRIu64 "s\n", written, info->writer,
+           kt_stage_text(info->stage), info->enabled ? "yes" : "no", info->hold);
+    for (size_t i = 0; i < info->n_recipients; i++)
+        printf("Recipient: %s (%s)\n", info->recipients[i].name, kt_recipient_kind_text(info->recipients[i].kind));
+    for (size_t i = 0; i < info->n_keys; i++)
+        printf("Key: %s %s %s %s\n", info->keys[i].id, kt_key_type_text(info->keys[i].type),
+               info->keys[i].superseded ? "superseded" : kt_key_state_text(info->keys[i].state), info->keys[i].name);
+    printf("Archived: %zu\n", info->n_archive);
+    return kt_output_done(err);
+}
+
+static bool show_json(const struct kt_view *view, struct kt_error *err)
+{
+    json_t *value = kt_json_new("Keyring");
+    if (value) {
+        json_object_set_new(value, "keyring", kt_view_json_keyring(view));
+        json_object_set_new(value, "stage", json_string(kt_stage_text(view->info->stage)));
+        json_object_set_new(value, "enable", json_boolean(view->info->enabled));
+        json_object_set_new(value, "holdSeconds", json_integer((json_int_t)view->info->hold));
+        json_object_set_new(value, "keys", kt_view_json_keys(view));
+    }
+    return kt_json_print(value, err);
+}
+
+int kt_command_keyring_show(int argc, char **argv)
+{
+    struct kt_command_line line = {.command = kt_command_find("keyring show")};
+    kt_command_parse(&line, argc, argv);
+    struct kt_error err = KT_ERROR_INIT;
+    KT_CLEANUP(kt_view_done) struct kt_view view = {0};
+    if (!kt_view_get(&line.options, 0, &view, &err))
+        return kt_print_error(&line.options, &err);
+    if (!view.info)
+        return kt_print_error(&line.options, &view.unknown);
+    bool printed = line.options.json ? show_json(&view, &err) : show_text(view.info, &err);
+    return printed ? 0 : kt_print_error(&line.options, &err);
+}
+
+/* Above what a keyring may have, so that a file that is too large is told from one that cannot be read. */
+#define OFFER_READ_MAX ((size_t)16 << 20)
+
+struct offer {
+    const char *file;
+};
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type of kt_command_line.take */
+static error_t take_offer(int key, char *arg, void *closure)
+{
+    struct offer *offer = closure;
+    if (key != ARGP_KEY_ARG || offer->file)
+        return ARGP_ERR_UNKNOWN;
+    offer->file = arg;
+    return 0;
+}
+
+/* What an offer came to, by whichever way it went. */
+struct outcome {
+    bool changed;
+    bool served; /* a daemon serves it now */
+    uint64_t membership;
+    uint64_t generation;
+    char key_id[KT_KEY_ID_LEN + 1];
+};
+
+static bool offer_to_daemon(const struct kt_options *options, const struct kt_config *config, struct kt_slice document,
+                            struct outcome *ret, struct kt_error *err)
+{
+    KT_CLEANUP(kt_control_reply_free_p)
+    Keyturn__Control__V1__Reply *reply =
+        kt_control_ask(config, KT_CONTROL_OFFER, document, options->timeout_s + config->opener_timeout_s, err);
+    if (!reply)
+        return false;
+    if (!reply->offer)
+        return kt_fail(err, KT_E_INTERNAL, "keyturnd answered without saying what became of the offer");
+    *ret = (struct outcome){
+        .changed = reply->offer->changed,
+        .served = true,
+        .membership = reply->offer->membership,
+        .generation = reply->offer->generation,
+    };
+    snprintf(ret->key_id, sizeof(ret->key_id), "%s", reply->offer->key_id);
+    return true;
+}
+
+/* No daemon runs: keyturn installs it itself, if it gets the lock of the state directory. */
+static bool offer_to_disk(const struct kt_config *config, struct kt_slice document, bool dry_run, struct outcome *ret,
+                          struct kt_error *err)
+{
+    KT_CLEANUP(kt_state_dir_free_p)
+    struct kt_state_dir *dir =
+        dry_run ? kt_state_dir_view(config->state_dir, err) : kt_state_dir_open(config->state_dir, err);
+    KT_CLEANUP(kt_free_p) struct kt_state *state = calloc(1, sizeof(*state));
+    if (!dir || !state || !kt_state_dir_read(dir, state, err))
+        return false;
+    struct kt_opener_request request = {0};
+    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
+    kt_state_request(state, document, &request);
+    bool opened = kt_opener_local(config, config->path, &request, &answer, err);
+    if (opened) {
+        *ret = (struct outcome){
+            .changed = !answer.same,
+            .membership = answer.info->membership,
+            .generation = answer.info->generation,
+        };
+        /* Also where it is there already: an install that was cut short may have left the floor behind. */
+        if (!dry_run)
+            opened = kt_state_dir_install(dir, state, document, &answer, err);
+    }
+    kt_state_done(state);
+    return opened;
+}
+
+static bool offer_run(const struct kt_options *options, const char *file, struct outcome *ret, struct kt_error *err)
+{
+    if (!file) {
+        kt_fail(err, KT_E_USAGE, "no keyring file was named");
+        return kt_error_hint(err, "keyturn keyring offer FILE");
+    }
+    KT_CLEANUP(kt_free_p) struct kt_config *config = kt_options_config(options, err);
+    KT_CLEANUP_BYTES struct kt_bytes document = {0};
+    const struct kt_file_rules rules = {.max = OFFER_READ_MAX, .owner = KT_ANY_UID, .forbidden_mode = 0};
+    if (!config || !kt_file_read(AT_FDCWD, file, &rules, &document, err))
+        return false;
+    if (document.len == 0)
+        return kt_fail(err, KT_E_KEYRING_FORMAT, "%s: is empty, expected a keyring", file);
+    if (document.len > KT_KEYRING_MAX)
+        return kt_fail(err, KT_E_KEYRING_FORMAT, "%s: has %zu bytes, expected a keyring of at most %u", file,
+                       document.len, KT_KEYRING_MAX);
+    if (options->dry_run)
+        return offer_to_disk(config, kt_bytes_view(&document), true, ret, err);
+    if (offer_to_daemon(options, config, kt_bytes_view(&document), ret, err))
+        return true;
+    if (err->code == KT_E_TIMEOUT)
+        kt_error_hint(err, "the daemon may still take it in: keyturn status shows the generation; to offer it again is "
+                           "harmless");
+    if (err->code != KT_E_UNREACHABLE)
+        return false;
+    struct kt_error here = KT_ERROR_INIT;
+    if (offer_to_disk(config, kt_bytes_view(&document), false, ret, &here))
+        return true;
+    /* Somebody holds the state directory: then a daemon runs, and why it did not answer is what matters. */
+    if (here.code != KT_E_BUSY)
+        *err = here;
+    return false;
+}
+
+static bool print_outcome(const struct kt_options *options, const struct outcome *outcome, struct kt_error *err)
+{
+    if (options->json) {
+        json_t *value = kt_json_new("KeyringOffer");
+        if (value) {
+            json_object_set_new(value, "changed", json_boolean(outcome->changed && !options->dry_run));
+            if (options->dry_run)
+                json_object_set_new(value, "wouldChange", json_boolean(outcome->changed));
+            json_object_set_new(value, "served", json_boolean(outcome->served));
+            json_object_set_new(value, "membership", json_integer((json_int_t)outcome->membership));
+            json_object_set_new(value, "generation", json_integer((json_int_t)outcome->generation));
+            json_object_set_new(value, "keyId", json_string(outcome->key_id));
+        }
+        return kt_json_print(value, err);
+    }
+    const char *what = !outcome->changed  ? "is in force already"
+                       : options->dry_run ? "would be installed"
+                                          : "is installed";
+    printf("Keyring generation %" PRIu64 " (membership %" PRIu64 ") %s%s.\n", outcome->generation, outcome->membership,
+           what,
+           outcome->served    ? " and served"
+           : options->dry_run ? ""
+                              : "; no daemon runs, so nothing serves it yet");
+    return kt_output_done(err);
+}
+
+int kt_command_keyring_offer(int argc, char **argv)
+{
+    struct offer offer = {0};
+    struct kt_command_line line = {.command = kt_command_find("keyring offer"), .take = take_offer, .closure = &offer};
+    kt_command_parse(&line, argc, argv);
+    struct kt_error err = KT_ERROR_INIT;
+    struct outcome outcome = {0};
+    if (!offer_run(&line.options, offer.file, &outcome, &err) || !print_outcome(&line.options, &outcome, &err))
+        return kt_print_error(&line.options, &err);
+    return 0;
+}

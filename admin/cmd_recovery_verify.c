@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/command.h"
+#include "admin/opener_local.h"
+#include "admin/secret_input.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static bool verify(const struct kt_options *options, struct kt_opener_answer *ret, struct kt_error *err)
+{
+    KT_CLEANUP(kt_free_p) struct kt_config *config = kt_options_config(options, err);
+    KT_CLEANUP_BYTES struct kt_bytes document = {0};
+    if (!config || !kt_keyring_file_read(config, &document, err))
+        return false;
+    KT_CLEANUP(kt_secret_free_p)
+    struct kt_secret *key = kt_recovery_key_ask(options->key_file, "Recovery key: ", err);
+    if (!key)
+        return false;
+    const struct kt_opener_request request = {
+        .op = KT_OPENER_RECOVERY_VERIFY,
+        .offered = kt_bytes_view(&document),
+        .recovery_key = key,
+    };
+    return kt_opener_local(config, config->path, &request, ret, err);
+}
+
+static bool print(const struct kt_options *options, const struct kt_keyring_info *info, struct kt_error *err)
+{
+    if (options->json) {
+        json_t *value = kt_json_new("RecoveryVerification");
+        if (value) {
+            json_object_set_new(value, "opens", json_true());
+            json_object_set_new(value, "membership", json_integer((json_int_t)info->membership));
+            json_object_set_new(value, "generation", json_integer((json_int_t)info->generation));
+            json_object_set_new(value, "keys", json_integer((json_int_t)info->n_keys));
+        }
+        return kt_json_print(value, err);
+    }
+    printf("The recovery key opens keyring generation %" PRIu64 " (membership %" PRIu64 "): %zu key%s.\n",
+           info->generation, info->membership, info->n_keys, info->n_keys == 1 ? "" : "s");
+    return kt_output_done(err);
+}
+
+int kt_command_recovery_verify(int argc, char **argv)
+{
+    struct kt_command_line line = {.command = kt_command_find("recovery verify")};
+    kt_command_parse(&line, argc, argv);
+    struct kt_error err = KT_ERROR_INIT;
+    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
+    if (!verify(&line.options, &answer, &err) || !print(&line.options, answer.info, &err))
+        return kt_print_error(&line.options, &err);
+    return 0;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/view.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct arguments {
+    unsigned wait_s;
+};
+
+#define WAIT_MAX_S 3600ul
+
+static const struct argp_option own_options[] = {
+    {.name = "wait", .key = 'w', .arg = "SECONDS", .doc = "Wait up to so long for a daemon that serves"},
+    {0},
+};
+
+static error_t take(int key, char *arg, void *closure)
+{
+    struct arguments *arguments = closure;
+    if (key != 'w')
+        return ARGP_ERR_UNKNOWN;
+    char *end = NULL;
+    errno = 0;
+    unsigned long value = strtoul(arg, &end, 10);
+    if (errno || end == arg || *end || arg[0] == '-' || value > WAIT_MAX_S)
+        return EINVAL;
+    arguments->wait_s = (unsigned)value;
+    return 0;
+}
+
+/* The three lines and the table of k3s, byte for byte: text/tabwriter with a padding of two. */
+static void print_table(const struct kt_keyring_info *info)
+{
+    size_t width = strlen("Key Type");
+    for (size_t i = 0; i < info->n_keys; i++) {
+        size_t len = strlen(kt_key_type_display(info->keys[i].type));
+        width = len > width ? len : width;
+    }
+    printf("\nActive  %-*s  Name\n", (int)width, "Key Type");
+    printf("------  %-*s  ----\n", (int)width, "--------");
+    for (size_t i = 0; i < info->n_keys; i++) {
+        const struct kt_key_info *key = &info->keys[i];
+        bool active = info->enabled && key->state == KT_KEY_ACTIVE && !key->superseded;
+        printf(" %s      %-*s  %s\n", active ? "*" : " ", (int)width, kt_key_type_display(key->type), key->name);
+    }
+    putchar('\n');
+}
+
+static void print_processes(const Keyturn__Control__V1__Status *status)
+{
+    for (size_t i = 0; i < status->n_processes; i++) {
+        const Keyturn__Control__V1__Process *p = status->processes[i];
+        if (p->pid == 0 && strcmp(p->role, "opener") == 0)
+            continue; /* it runs only while a keyring is opened */
+        printf("Process: %s pid %" PRIu32 " uid %" PRIu32 " restarts %" PRIu64 "\n", p->role, p->pid, p->uid,
+               p->restarts);
+    }
+}
+
+static void print_verbose(const struct kt_view *view)
+{
+    const Keyturn__Control__V1__Status *status = kt_view_status(view);
+    if (view->info) {
+        char id[2 * KT_KEYRING_ID_LEN + 1];
+        kt_hex_encode(KT_SLICE(view->info->keyring_id, sizeof(view->info->keyring_id)), id);
+        printf("Keyring: %s membership %" PRIu64 " generation %" PRIu64 "\n", id, view->info->membership,
+               view->info->generation);
+    }
+    printf("Node: %s\n", view->config->node);
+    if (!status)
+        return;
+    printf("Daemon: %s, key_id %s, healthz %s\n", status->release, status->key_id, status->healthz);
+    printf("Memory: %s\n", strcmp(status->memory, "all") == 0
+                               ? "all of the key-holding process is locked"
+                               : "only keys are locked (RLIMIT_MEMLOCK is too low for all)");
+    if (status->single_uid)
+        puts("Accounts: all processes run under one uid; the accounts of keyturn.yaml would keep them apart");
+    print_processes(status);
+    printf("Metrics: %s\n", status->metrics);
+}
+
+static void print_problem(const struct kt_view *view, const struct kt_error *problem)
+{
+    printf("%s: %s\n", view->config->node, problem->message);
+    if (problem->hint[0])
+        printf("  %s\n", problem->hint);
+}
+
+/* What is wrong, on which node, what to type: nothing where all is well. */
+static void print_problems(const struct kt_view *view)
+{
+    struct kt_error problem = KT_ERROR_INIT;
+    const Keyturn__Control__V1__Status *status = kt_view_status(view);
+    size_t n_warnings = status ? status->n_warnings : 0;
+    bool healthy = kt_view_healthy(view, &problem);
+    if (!healthy && (n_warnings == 0 || strcmp(problem.message, status->warnings[0]) != 0))
+        print_problem(view, &problem);
+    for (size_t i = 0; i < n_warnings; i++)
+        printf("%s: %s\n", view->config->node, status->warnings[i]);
+}
+
+static bool print_text(const struct kt_options *options, const struct kt_view *view, struct kt_error *err)
+{
+    if (view->info) {
+        printf("Encryption Status: %s\n", view->info->enabled ? "Enabled" : "Disabled");
+        printf("Current Rotation Stage: %s\n", kt_stage_text(view->info->stage));
+        printf("Server Encryption Hashes: unknown\n");
+        print_table(view->info);
+    } else {
+        printf("Encryption Status: unknown\n");
+        /* A daemon says in its own words why it has no keyring: once is enough. */
+        if (!kt_view_status(view))
+            print_problem(view, &view->unknown);
+    }
+    if (options->verbose)
+        print_verbose(view);
+    print_problems(view);
+    return kt_output_done(err);
+}
+
+static void add_titles(json_t *value, const struct kt_keyring_info *info)
+{
+    json_t *inactive = json_array();
+    json_object_set_new(value, "activekey", json_string(""));
+    for (size_t i = 0; i < info->n_keys; i++) {
+        char title[KT_NAME_MAX + 32];
+        kt_view_key_title(&info->keys[i], title, sizeof(title));
+        if (info->keys[i].state == KT_KEY_ACTIVE && !info->keys[i].superseded && info->enabled)
+            json_object_set_new(value, "activekey", json_string(title));
+        else
+            json_array_append_new(inactive, json_string(title));
+    }
+    json_object_set_new(value, "inactivekeys", inactive);
+}
+
+static bool print_json(const struct kt_view *view, struct kt_error *err)
+{
+    json_t *value = kt_json_new("Status");
+    if (!value)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    if (view->info) {
+        json_object_set_new(value, "enable", json_boolean(view->info->enabled));
+        json_object_set_new(value, "stage", json_string(kt_stage_text(view->info->stage)));
+        add_titles(value, view->info);
+    } else {
+        json_object_set_new(value, "enable", json_null());
+        json_object_set_new(value, "stage", json_null());
+        json_object_set_new(value, "activekey", json_null());
+        json_object_set_new(value, "inactivekeys", json_array());
+    }
+    json_object_set_new(value, "node", json_string(view->config->node));
+    /* No API server was asked: nothing is claimed of their hashes. */
+    json_object_set_new(value, "hashmatch", json_false());
+    json_object_set_new(value, "hasherror", json_string("no API server was seen"));
+    json_object_set_new(value, "keyring", kt_view_json_keyring(view));
+    json_object_set_new(value, "keys", kt_view_json_keys(view));
+    json_object_set_new(value, "daemon", kt_view_json_daemon(view));
+    json_object_set_new(value, "apiServers", json_array());
+    return kt_json_print(value, err);
+}
+
+int kt_command_status(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    struct kt_command_line line = {
+        .command = kt_command_find("status"), .own = own_options, .take = take, .closure = &arguments};
+    kt_command_parse(&line, argc, argv);
+    struct kt_error err = KT_ERROR_INIT;
+    KT_CLEANUP(kt_view_done) struct kt_view view = {0};
+    if (!kt_view_get(&line.options, arguments.wait_s, &view, &err))
+        return kt_print_error(&line.options, &err);
+    bool printed = line.options.json ? print_json(&view, &err) : print_text(&line.options, &view, &err);
+    if (!printed)
+        return kt_print_error(&line.options, &err);
+    return kt_view_healthy(&view, &err) ? 0 : kt_code_exit(err.code);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/command.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { OPTION_CONFIG = 0x100, OPTION_KEY_FILE, OPTION_YES, OPTION_DRY_RUN, OPTION_FORCE, OPTION_TIMEOUT };
+
+#define TIMEOUT_DEFAULT_S 30u
+#define TIMEOUT_MAX_S     86400u
+
+static const struct argp_option common_options[] = {
+    {.name = "config",
+     .key = OPTION_CONFIG,
+     .arg = "FILE",
+     .doc = "Read FILE instead of $KEYTURN_CONFIG or " KT_CONFIG_DEFAULT},
+    {.name = "output", .key = 'o', .arg = "FORMAT", .doc = "text (default) or json"},
+    {.name = "key-file",
+     .key = OPTION_KEY_FILE,
+     .arg = "FILE",
+     .doc = "Read the recovery key from FILE, - for standard input"},
+    {.name = "yes", .key = OPTION_YES, .doc = "Do not ask"},
+    {.name = "dry-run", .key = OPTION_DRY_RUN, .doc = "Say what would be done and change nothing"},
+    {.name = "force", .key = OPTION_FORCE, .doc = "Override a gate; says which, and what it risks"},
+    {.name = "timeout", .key = OPTION_TIMEOUT, .arg = "SECONDS", .doc = "Give up after so long (default 30)"},
+    {.name = "verbose", .key = 'v', .doc = "Show more"},
+    {0},
+};
+
+static bool parse_seconds(const char *text, unsigned *ret)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (errno || end == text || *end || text[0] == '-' || value == 0 || value > TIMEOUT_MAX_S)
+        return false;
+    *ret = (unsigned)value;
+    return true;
+}
+
+/* Ends the program, but under ARGP_NO_ERRS. */
+static error_t refuse(struct kt_options *options, const struct argp_state *state, const char *why)
+{
+    options->wrong = why;
+    argp_error(state, "%s", why);
+    return EINVAL;
+}
+
+static error_t take_output(struct kt_options *options, const char *arg, const struct argp_state *state)
+{
+    options->json = strcmp(arg, "json") == 0;
+    return options->json || strcmp(arg, "text") == 0 ? 0 : refuse(options, state, "--output is text or json");
+}
+
+static error_t take_common(int key, char *arg, struct argp_state *state)
+{
+    struct kt_options *options = state->input;
+    switch (key) {
+    case OPTION_CONFIG:
+        options->config = arg;
+        return 0;
+    case OPTION_KEY_FILE:
+        options->key_file = arg;
+        return 0;
+    case OPTION_YES:
+        options->yes = true;
+        return 0;
+    case OPTION_DRY_RUN:
+        options->dry_run = true;
+        return 0;
+    case OPTION_FORCE:
+        options->force = true;
+        return 0;
+    case 'v':
+        options->verbose = true;
+        return 0;
+    case 'o':
+        return take_output(options, arg, state);
+    case OPTION_TIMEOUT:
+        return parse_seconds(arg, &options->timeout_s)
+                   ? 0
+                   : refuse(options, state, "--timeout is a whole number of seconds from 1 to 86400");
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp kt_options_argp = {.options = common_options, .parser = take_common};
+
+static error_t take_own(int key, char *arg, struct argp_state *state)
+{
+    struct kt_command_line *line = state->input;
+    if (key == ARGP_KEY_INIT) {
+        state->child_inputs[0] = &line->options;
+        return 0;
+    }
+    if (key == ARGP_KEY_ARG || (key > 0 && key < ARGP_KEY_END)) {
+        error_t taken = line->take ? line->take(key, arg, line->closure) : ARGP_ERR_UNKNOWN;
+        if (taken == ARGP_ERR_UNKNOWN && key == ARGP_KEY_ARG)
+            return refuse(&line->options, state, "too many arguments");
+        if (taken == EINVAL)
+            return refuse(&line->options, state, "that value does not fit: see --help");
+        return taken;
+    }
+    return ARGP_ERR_UNKNOWN;
+}
+
+bool kt_command_wants_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-ojson") == 0 || strcmp(argv[i], "--output=json") == 0)
+            return true;
+        if ((strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "--output") == 0) && i + 1 < argc)
+            return strcmp(argv[i + 1], "json") == 0;
+    }
+    return false;
+}
+
+/* argp says nothing under ARGP_NO_ERRS, not even its help. */
+static bool wants_help(int argc, char **argv)
+{
+    static const char *const words[] = {"--help", "-?", "--usage"};
+    for (int i = 1; i < argc; i++) {
+        for (size_t k = 0; k < KT_ARRAY_LEN(words); k++) {
+            if (strcmp(argv[i], words[k]) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static int wrong_use(const struct kt_command_line *line)
+{
+    const struct kt_options options = {.json = true};
+    struct kt_error err = KT_ERROR_INIT;
+    kt_fail(&err, KT_E_USAGE, "%s",
+            line->options.wrong ? line->options.wrong
+                                : "an option that this command does not have, or one without its value");
+    kt_error_hint(&err, "keyturn %s --help shows what it takes", line->command->name);
+    return kt_print_error(&options, &err);
+}
+
+void kt_command_parse(struct kt_command_line *line, int argc, char **argv)
+{
+    const struct argp_child children[] = {{.argp = &kt_options_argp, .header = "Common options:"}, {0}};
+    const struct argp argp = {
+        .options = line->own,
+        .parser = take_own,
+        .args_doc = line->command->arguments,
+        .doc = line->command->summary,
+        .children = children,
+    };
+    line->options.timeout_s = TIMEOUT_DEFAULT_S;
+    argp_err_exit_status = kt_code_exit(KT_E_USAGE);
+    const bool quiet = kt_command_wants_json(argc, argv) && !wants_help(argc, argv);
+    if (argp_parse(&argp, argc, argv, quiet ? ARGP_NO_ERRS : 0, NULL, line) != 0)
+        exit(wrong_use(line));
+}
+
+const struct kt_command *kt_command_find(const char *name)
+{
+    for (const struct kt_command *c = kt_commands; c->name; c++) {
+        if (strcmp(c->name, name) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+static int print_error_json(const struct kt_error *err)
+{
+    json_t *value = json_pack("{s:{s:s,s:s,s:s}}", "error", "code", kt_code_name(err->code), "message", err->message,
+                              "hint", err->hint);
+    if (value) {
+        json_dumpf(value, stderr, JSON_COMPACT);
+        fputc('\n', stderr);
+        json_decref(value);
+    }
+    return kt_code_exit(err->code);
+}
+
+int kt_print_error(const struct kt_options *options, const struct kt_error *err)
+{
+    fflush(stdout);
+    if (options->json)
+        return print_error_json(err);
+    fprintf(stderr, "keyturn: %s\n", err->message[0] ? err->message : kt_code_text(err->code));
+    if (err->hint[0])
+        fprintf(stderr, "  %s\n", err->hint);
+    return kt_code_exit(err->code);
+}
+
+json_t *kt_json_new(const char *kind)
+{
+    return json_pack("{s:s,s:s}", "apiVersion", "keyturn.dev/v1", "kind", kind);
+}
+
+bool kt_output_done(struct kt_error *err)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return kt_fail_errno(err, KT_E_IO, "standard output");
+    return true;
+}
+
+bool kt_json_print(json_t *value, struct kt_error *err)
+{
+    if (!value)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    int printed = json_dumpf(value, stdout, JSON_INDENT(2));
+    json_decref(value);
+    fputc('\n', stdout);
+    if (printed != 0)
+        return kt_fail(err, KT_E_IO, "standard output: could not be written");
+    return kt_output_done(err);
+}
+
+struct kt_config *kt_options_config(const struct kt_options *options, struct kt_error *err)
+{
+    KT_CLEANUP(kt_free_p) struct kt_config *config = calloc(1, sizeof(*config));
+    if (!config) {
+        kt_fail(err, KT_E_NOMEM, "out of memory");
+        return NULL;
+    }
+    if (!kt_config_load(kt_config_path(options->config), config, err)) {
+        if (err && err->sys_errno == ENOENT && !err->hint[0])
+            kt_error_hint(err,
+                          "keyturn init makes it; where it is elsewhere, name it: --config FILE, or KEYTURN_CONFIG");
+        return NULL;
+    }
+    if (!kt_config_need_owner(config, err))
+        return NULL;
+    return KT_TAKE_PTR(config);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/command.h"
+#include "base/arena.h"
+#include "base/harden.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct kt_command kt_commands[] = {
+    {"init", "", "Make a keyring, its first key, its recovery key and keyturn.yaml", kt_command_init},
+    {"status", "", "Show stage, keys and what serves them", kt_command_status},
+    {"probe", "", "Wrap and unwrap one random DEK seed over the KMS socket", kt_command_probe},
+    {"key list", "", "List the keys of the keyring, in order", kt_command_key_list},
+    {"keyring show", "", "Show what the keyring says, without secrets", kt_command_keyring_show},
+    {"keyring offer", "FILE", "Offer a newer keyring to this node", kt_command_keyring_offer},
+    {"recovery verify", "", "Prove that a recovery key opens the keyring", kt_command_recovery_verify},
+    {"config show", "", "Print the EncryptionConfiguration for a fresh cluster", kt_command_config_show},
+    {"version", "", "Print the release", kt_command_version},
+    {NULL, NULL, NULL, NULL},
+};
+
+const char *const kt_commands_to_come[] = {
+    "prepare",       "rotate",         "reencrypt",    "rotate-keys",     "retire",
+    "enable",        "disable",        "migrate",      "census",          "doctor",
+    "config check",  "config diff",    "config apply", "config rollback", "config wire",
+    "config unwire", "key import",     "key restore",  "node request",    "node approve",
+    "node install",  "node list",      "node remove",  "node verify",     "node reseal",
+    "node suspend",  "node sign-pcrs", "node check",   "recovery use",    "recovery replace",
+    "sync",          "audit",          NULL,
+};
+
+static const char usage_text[] = "Usage: keyturn COMMAND [OPTION...]\n"
+                                 "Keys for Kubernetes data at rest, kept in the machines themselves.\n\n";
+
+static void print_help(FILE *out)
+{
+    fputs(usage_text, out);
+    for (const struct kt_command *c = kt_commands; c->name; c++) {
+        char left[64];
+        snprintf(left, sizeof(left), "%s %s", c->name, c->arguments);
+        fprintf(out, "  %-22s %s\n", left, c->summary);
+    }
+    fputs("\n`keyturn COMMAND --help` shows the options of one command; keyturn(1) explains all of them.\n", out);
+}
+
+/* A command is one word or two: the longest row that fits the first arguments. */
+static const struct kt_command *find(int argc, char **argv, int *ret_words)
+{
+    char two[128];
+    const char *second = argc > 2 ? argv[2] : "";
+    snprintf(two, sizeof(two), "%s %s", argv[1], second);
+    *ret_words = 2;
+    const struct kt_command *command = kt_command_find(two);
+    if (command)
+        return command;
+    *ret_words = 1;
+    return kt_command_find(argv[1]);
+}
+
+static bool to_come(int argc, char **argv)
+{
+    for (const char *const *name = kt_commands_to_come; *name; name++) {
+        size_t first = strcspn(*name, " ");
+        if (strlen(argv[1]) != first || strncmp(*name, argv[1], first) != 0)
+            continue;
+        if ((*name)[first] == '\0' || (argc > 2 && strcmp(*name + first + 1, argv[2]) == 0))
+            return true;
+    }
+    return false;
+}
+
+static int refuse(int argc, char **argv)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_options options = {.json = kt_command_wants_json(argc, argv)};
+    if (to_come(argc, argv)) {
+        kt_fail(&err, KT_E_UNSUPPORTED, "this release does not have that command yet");
+        kt_error_hint(&err, "keyturn --help lists the commands that it has");
+    } else {
+        kt_fail(&err, KT_E_USAGE, "there is no such command");
+        kt_error_hint(&err, "keyturn --help lists the commands");
+    }
+    return kt_print_error(&options, &err);
+}
+
+/* Options before the command (keyturn --config F status) are handed to it, behind its name. */
+static int leading_options(int argc, char **argv)
+{
+    static const char *const with_value[] = {"--config", "--output", "-o", "--timeout", "--key-file", NULL};
+    int i = 1;
+    while (i < argc && argv[i][0] == '-' && argv[i][1] != '\0') {
+        int step = 1;
+        for (const char *const *w = with_value; *w; w++) {
+            if (strcmp(argv[i], *w) == 0)
+                step = 2;
+        }
+        i += step;
+    }
+    return i < argc ? i - 1 : 0;
+}
+
+static void rotate_left(char **argv, int from, int by, int words)
+{
+    for (int round = 0; round < by; round++) {
+        char *first = argv[from];
+        memmove(&argv[from], &argv[from + 1], (size_t)(by + words - 1) * sizeof(argv[0]));
+        argv[from + by + words - 1] = first;
+    }
+}
+
+static int dispatch(int argc, char **argv)
+{
+    int leading = leading_options(argc, argv);
+    int words = 1;
+    if (leading > 0) {
+        const struct kt_command *command = find(argc - leading, argv + leading, &words);
+        if (!command)
+            return refuse(argc - leading, argv + leading);
+        rotate_left(argv, 1, leading, words);
+    }
+    const struct kt_command *command = find(argc, argv, &words);
+    if (!command)
+        return refuse(argc, argv);
+    char name[160];
+    snprintf(name, sizeof(name), "keyturn %s", command->name);
+    argv[words] = name;
+    return command->run(argc - words, argv + words);
+}
+
+int main(int argc, char **argv)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_options options = {.json = kt_command_wants_json(argc, argv)};
+    enum kt_memory_lock locked;
+    if (argc < 2) {
+        print_help(stderr);
+        return kt_code_exit(KT_E_USAGE);
+    }
+    /* Help has no secrets, and is wanted most where memory cannot be locked. */
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return kt_output_done(&err) ? 0 : kt_print_error(&options, &err);
+    }
+    if (!kt_harden_process(&err) || !kt_arena_install((size_t)4 << 20, &err) || !kt_harden_memory(&locked, &err))
+        return kt_print_error(&options, &err);
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        char *version[] = {argv[0], NULL};
+        return kt_command_version(1, version);
+    }
+    return dispatch(argc, argv);
+}

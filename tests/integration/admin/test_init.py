@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""keyturn init: what it makes, what it refuses, and that a kill or a full disk at any write leaves a node that the next
+init brings to its end, with a recovery key that opens."""
+import os
+import pathlib
+import pty
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from program import KEYTURN, Case, fault  # noqa: E402
+
+
+class Makes(Case):
+    def test_files_modes_and_a_recovery_key_that_opens(self):
+        self.expect(self.init(), 0)
+        modes = {name: oct((self.dir / name).stat().st_mode & 0o777)
+                 for name in ["keyturn.yaml", "state", "state/opener", "state/opener/node.key", "state/keyring.yaml", "run/kms"]}
+        self.assertEqual(modes, {"keyturn.yaml": "0o644", "state": "0o711", "state/opener": "0o700", "state/opener/node.key": "0o600",
+                                 "state/keyring.yaml": "0o640", "run/kms": "0o755"})
+        self.assertEqual(self.recovery.stat().st_mode & 0o777, 0o600)
+        verified = self.json("recovery", "verify", "--key-file", self.recovery)
+        self.assertEqual((verified["opens"], verified["generation"]), (True, 1))
+        self.assertFalse(list(self.dir.glob("*.init")), "the staging directory is gone")
+
+    def test_nothing_secret_stands_in_clear(self):
+        self.expect(self.init(), 0)
+        recovery = self.recovery.read_text().strip()
+        scalar = (self.dir / "state/opener/node.key").read_bytes()[-32:]
+        for name, data in self.files().items():
+            if name not in ["recovery"]:
+                self.assertNotIn(recovery.encode(), data, name)
+            if name != "d/state/opener/node.key":
+                self.assertNotIn(scalar, data, name)
+
+    def test_allowed_users_and_the_node_name_are_in_the_file(self):
+        self.expect(self.init("--allow-uid", "4711", "--node", "cp-1"), 0)
+        text = self.config.read_text()
+        self.assertRegex(text, r"uids: \[\d+, 4711\]")
+        self.assertIn('node: "cp-1"', text)
+
+    def test_dry_run_makes_nothing(self):
+        self.expect(self.init("--dry-run"), 0)
+        self.assertEqual(self.files(), {})
+
+
+class Refuses(Case):
+    def test_a_second_time(self):
+        self.expect(self.init(), 0)
+        before = self.files()
+        self.expect(self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", self.work / "other", "-o", "json"), 3, "EXISTS")
+        self.assertEqual(self.files(), before)
+
+    def test_a_state_directory_without_its_configuration(self):
+        self.expect(self.init(), 0)
+        self.config.unlink()
+        before = self.files()
+        self.expect(self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", self.work / "other", "-o", "json"), 3, "EXISTS",
+                    "put that file back")
+        self.assertEqual(self.files(), before)
+
+    def test_a_recovery_file_that_exists(self):
+        self.recovery.write_text("somebody's")
+        self.expect(self.init("-o", "json"), 3, "EXISTS")
+        self.assertEqual(self.files(), {"recovery": b"somebody's"})
+
+    def test_a_recovery_file_where_init_writes_something_else(self):
+        staging = self.dir / "state.init"
+        for where in [self.config, self.dir / "state", staging / "keyring.yaml", staging / "floor", staging / "kept",
+                      self.dir / "run" / "control.sock", self.work / "link" / "keyturn.yaml", self.dir / "nowhere" / "recovery"]:
+            with self.subTest(where=where):
+                staging.mkdir(parents=True, exist_ok=True)
+                (self.dir / "run").mkdir(exist_ok=True)
+                if not (self.work / "link").exists():
+                    (self.work / "link").symlink_to(self.dir)
+                self.expect(self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", where, "-o", "json"), 2, "USAGE",
+                            "--recovery-out")
+                self.assertEqual(self.files(), {})
+        beside = self.dir / "recovery"
+        self.expect(self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", beside), 0)
+        self.expect(self.keyturn("recovery", "verify", "--key-file", beside, "--config", self.config), 0)
+
+    def test_wrong_use(self):
+        cases = [(["--tpm"], 2, "UNSUPPORTED"), (["--provider", "aescbc"], 2, "UNSUPPORTED"), (["--node", "Not_A_Name"], 2, "USAGE"),
+                 (["--node", "recovery"], 2, "USAGE"), (["--node", "x" * 64], 2, "USAGE")]
+        for more, status, code in cases:
+            with self.subTest(more=more):
+                self.expect(self.init(*more, "-o", "json"), status, code)
+                self.assertNotIn("recovery", self.files())
+        for more in [["--allow-uid", "-1"], ["--allow-uid", "4294967295"], ["--provider", "rot13"], ["surplus"]]:
+            with self.subTest(more=more):
+                self.assertEqual(self.init(*more).returncode, 2)
+
+    def test_without_a_terminal_it_needs_a_file_and_yes(self):
+        self.expect(self.keyturn("init", "--dir", self.dir, "--yes", "-o", "json"), 2, "USAGE", "--recovery-out")
+        self.expect(self.keyturn("init", "--dir", self.dir, "--recovery-out", self.recovery, "-o", "json"), 2, "USAGE", "--yes")
+        self.assertFalse(self.config.exists())
+
+    def test_a_directory_whose_sockets_would_have_too_long_a_path(self):
+        self.expect(self.keyturn("init", "--dir", self.work / ("x" * 120), "--yes", "--recovery-out", self.recovery, "-o", "json"), 2,
+                    "USAGE", "107")
+
+
+class Terminal(Case):
+    """The recovery key is shown on the terminal and has to be typed in again."""
+
+    def dialogue(self, answer):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execv(KEYTURN, [str(KEYTURN), "init", "--dir", str(self.dir), "--yes"])
+        seen = b""
+        typed = 0
+        while True:
+            try:
+                chunk = os.read(fd, 4096)
+            except OSError:
+                break
+            if not chunk:
+                break
+            seen += chunk
+            if seen.count(b"from your paper: ") > typed:
+                typed += 1
+                key = re.search(rb"((?:[0-9A-Z]{4}-){13}[0-9A-Z]{4})", seen).group(1).decode()
+                os.write(fd, answer(key, typed).encode() + b"\n")
+        os.close(fd)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen
+
+    def test_typed_right_in_lower_case_after_one_mistake(self):
+        status, seen = self.dialogue(lambda key, n: ("0" if key[0] != "0" else "1") + key[1:] if n == 1 else key.lower())
+        self.assertEqual(status, 0, seen)
+        self.assertTrue(self.config.exists())
+
+    def test_typed_wrong_three_times(self):
+        status, seen = self.dialogue(lambda key, n: "nonsense")
+        self.assertEqual(status, 6, seen)
+        self.assertFalse(self.config.exists(), "nothing is in force that nobody can recover")
+
+
+class Interrupted(Case):
+    """Fault injection: a kill, or a full or failing disk, at each call that changes something on disk."""
+
+    def faulted(self, at, do):
+        return self.init(env=fault(at, do, "keyturn,keyturn-opener"))
+
+    def finish(self, at, do):
+        """What an operator does after a crash: the same command again, once the left-over recovery file is out of the way."""
+        again = self.init()
+        if again.returncode == 3 and not self.config.exists():
+            self.assertIn(str(self.recovery), again.stderr, (at, do))
+            self.recovery.rename(self.work / "left-over")
+            again = self.init()
+        if again.returncode == 3:
+            self.assertTrue(self.config.exists(), (at, do, again.stderr))
+        else:
+            self.assertEqual(again.returncode, 0, (at, do, again.stderr))
+        # Whichever run made the keyring in force, its recovery key is there and opens it.
+        keys = [p for p in [self.recovery, self.work / "left-over"] if p.exists()]
+        opened = [p for p in keys if self.keyturn("recovery", "verify", "--config", self.config, "--key-file", p).returncode == 0]
+        self.assertEqual(len(opened), 1, (at, do, keys))
+        self.assertTrue((self.dir / "state/floor").exists(), (at, do))
+        self.assertFalse((self.dir / "state.init").exists(), (at, do))
+
+    def clear(self):
+        shutil.rmtree(self.work)
+        self.work.mkdir()
+
+    def walk(self, do):
+        last = self.writes(lambda env: self.init(env=env), "keyturn,keyturn-opener")
+        self.assertGreater(last, 60, "the fault library saw the writes")
+        self.clear()
+        for at in range(1, last + 1):
+            with self.subTest(at=at, do=do):
+                run = self.faulted(at, do)
+                if run.returncode == 0:
+                    self.expect(self.keyturn("recovery", "verify", "--config", self.config, "--key-file", self.recovery), 0)
+                else:
+                    self.finish(at, do)
+            self.clear()
+
+    def test_killed_before_each_write(self):
+        self.walk("kill")
+
+    def test_killed_after_each_write(self):
+        self.walk("kill-after")
+
+    def test_disk_full_at_each_write(self):
+        self.walk("enospc")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
