@@ -1,0 +1,5 @@
+module keyturn.dev/tests/keyring-go
+
+go 1.26.0
+
+require gopkg.in/yaml.v3 v3.0.1
