@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""keyturn's keyrings and those of the second implementation (tests/keyring-go), each read by the other; and every
+keyring that is signed as it should be and broken in one rule, offered to keyturnd."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import harness
+from daemon import Daemon
+from harness import BUILD, proved
+from keyring_go import FOLDER, KeyringGo, exit_statuses
+
+
+def snapshot(daemon):
+    """Every byte that a refused offer must leave as it is."""
+    files = {}
+    for path in sorted(daemon.state.rglob("*")):
+        relative = str(path.relative_to(daemon.state))
+        if path.is_file() and (relative in ("keyring.yaml", "floor") or relative.startswith(("opener/", "superseded"))):
+            files[relative] = (path.read_bytes(), path.stat().st_mode, path.stat().st_uid)
+    return files
+
+
+class Case(harness.Case):
+    """A daemon, and keyring-go for its keyring."""
+
+    @classmethod
+    def prepare(cls):
+        cls.out = cls.workspace.path / "out.yaml"
+        cls.daemon = Daemon(cls.workspace.path / "d").init("--node", "node-1").start()
+        cls.workspace.on_close(cls.daemon.kill)
+        cls.go = KeyringGo(cls.workspace.path, cls.daemon).build()
+
+    def accept(self, path):
+        answer = self.daemon.offer(path)
+        self.assertEqual(answer.exit, 0, repr(answer))
+        return answer.json()
+
+    def assert_serving(self, before):
+        status = self.daemon.status()
+        self.assertEqual(status["daemon"]["healthz"], "ok")
+        self.assertEqual(status["keyring"], before["keyring"])
+        self.assertEqual(status["daemon"]["keyId"], before["daemon"]["keyId"])
+        lasting = ("supervisor", "front", "keeper", "exporter")
+        self.assertEqual(*([(p["role"], p["pid"], p["restarts"]) for p in s["daemon"]["processes"] if p["role"] in lasting]
+                           for s in (status, before)))
+
+
+class BothWays(Case):
+    """What one wrote, the other reads."""
+
+    def test_1_own_tests(self):
+        run = subprocess.run([harness.go(), "test", "-count=1", "./..."], cwd=FOLDER, text=True, check=False,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
+        self.assertEqual(run.returncode, 0, run.stdout)
+        proved("the second implementation passes its own tests (RFC 9180's vector, round trips, breakages)")
+
+    def test_2_keyturns_keyring_opens(self):
+        status = self.daemon.status()
+        for opening, through in ((self.go.by_node, "node-1"), (self.go.by_recovery, "recovery")):
+            seen = self.go.open(opening)
+            self.assertEqual(seen["through"], through)
+            self.assertEqual(seen["keyring"], status["keyring"]["id"])
+            self.assertEqual(seen["membership"], status["keyring"]["membership"])
+            self.assertEqual(seen["generation"], status["keyring"]["generation"])
+            self.assertEqual(seen["hash"], status["keyring"]["hash"])
+            for field in ("id", "name", "type", "state", "created"):
+                self.assertEqual([k[field] for k in seen["keys"]], [k[field] for k in status["keys"]])
+            self.assertTrue(all(len(k["bytes"]) == 64 for k in seen["keys"]))
+        proved("keyturn's keyring opens with the node's key and with the recovery key")
+
+    def test_3_generations_are_served(self):
+        first = self.go.open()
+        old = first["keys"][0]["id"]
+        self.accept(self.go.next(self.out, "add:second", "add:with:colon", "stage:prepare"))
+        second = self.go.open()
+        fresh = second["keys"][1]["id"]
+        taken = self.accept(self.go.next(self.out, f"activate:{fresh}", "stage:rotate", "api-server:a#b"))
+        self.assertEqual(self.daemon.key_id(), fresh)
+        self.assertEqual(taken["generation"], 3)
+        self.accept(self.go.next(self.out, f"retiring:{old}", "stage:reencrypt_active"))
+        self.accept(self.go.next(self.out, f"archive:{old}", "stage:reencrypt_finished"))
+        keys = {k["name"]: k["state"] for k in self.daemon.status()["keys"]}
+        self.assertEqual(keys, {"second": "active", "with:colon": "ready"})
+        self.assertEqual(self.go.open(self.go.by_recovery)["archive"][0]["bytes"], first["keys"][0]["bytes"])
+        self.assertFalse(self.accept(self.daemon.state / "keyring.yaml")["changed"])
+        self.assertEqual(self.daemon.keyturn("probe").exit, 0)
+        proved("a whole rotation of generations by the second implementation is taken and served")
+
+    def test_4_memberships_are_served(self):
+        other = Daemon(self.workspace.path / "other").init("--node", "node-2")
+        seen = KeyringGo(self.workspace.path, other).open()
+        public = next(bytes.fromhex(r["publicKey"]) for r in seen["recipients"] if r["kind"] == "file")
+        
+        self.accept(self.go.member(self.out, f"add-recipient:node-2,file,{base64.b64encode(public).decode()}"))
+        words = ["--node-key", other.state / "opener" / "node.key", "--owner", self.daemon.owner()]
+        self.assertEqual(self.go.open(words)["through"], "node-2")
+        self.accept(self.go.member(self.out, "rename:node-2,node-two", "new-signer"))
+        self.accept(self.go.member(self.out, "remove-recipient:node-two"))
+        self.assertEqual(self.daemon.status()["keyring"]["membership"], 4)
+        self.assertEqual([r["name"] for r in self.daemon.status()["keyring"]["recipients"]], ["node-1", "recovery"])
+        proved("memberships by the second implementation (a node added, renamed, removed, a new signer) are taken")
+
+    def test_5_keyturn_writes_on(self):
+        edits = ["add:true", "add:a:", "add:1e5", "add:left", "api-server:b#c", "api-server:[]", 'api-server:"q"', "hold:601"]
+        self.accept(self.go.next(self.out, *edits))
+        before = self.go.open()
+        ids = {k["name"]: k["id"] for k in before["keys"]}
+        self.accept(self.keyturn_writes("add", "no", "activate", ids["1e5"], "state", ids["second"], "retiring",
+                                        "archive", ids["left"], "stage", "reencrypt_active"))
+        after = self.go.open(self.go.by_recovery)
+        self.assertEqual(after["generation"], before["generation"] + 1)
+        self.assertEqual(after["previous"], before["hash"])
+        for field in ("apiServers", "hold", "recipients", "signerKey", "statusKey", "membershipHash"):
+            self.assertEqual(after[field], before[field])
+        self.assertNotEqual(after["keyringKey"], before["keyringKey"])
+        listed, secret = {k["name"]: k for k in after["keys"]}, {k["id"]: k["bytes"] for k in before["keys"]}
+        self.assertEqual(after["keys"][0]["name"], "1e5")
+        self.assertEqual({n: k["state"] for n, k in listed.items() if k["state"] != "ready"},
+                         {"1e5": "active", "second": "retiring"})
+        self.assertIn("retiringSince", listed["second"])
+        for key in [*after["keys"], *after["archive"]]:
+            self.assertEqual(key["bytes"], secret.get(key["id"], key["bytes"]), f"{key['name']} has other bytes")
+        self.assertEqual(sorted(k["name"] for k in after["archive"]), ["kmskey", "left"])
+        self.assertEqual(after["stage"], "reencrypt_active")
+        self.assertEqual(self.daemon.key_id(), ids["1e5"])
+        proved("keyturn's next generation over one of the second implementation's: same keys, names that YAML takes for "
+               "something else, archive readable with the recovery key")
+
+    def keyturn_writes(self, *edits):
+        command = [BUILD / "tests" / "make_state", "edit", self.daemon.dir, self.out, *edits]
+        run = subprocess.run(command, text=True, check=False, capture_output=True, timeout=60,
+                             env=dict(os.environ, KEYTURN_BUILD=str(BUILD)))
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return self.out
+
+    def test_6_survives_a_restart(self):
+        before = self.daemon.status()
+        self.daemon.kill()
+        self.daemon.start()
+        after = self.daemon.status()
+        self.assertEqual(after["keyring"], before["keyring"])
+        self.assertEqual(after["keys"], before["keys"])
+        proved("what the second implementation wrote is served after a restart too")
+
+    def test_7_founded_elsewhere(self):
+        daemon = Daemon(self.workspace.path / "f").init("--node", "node-1")
+        made = self.workspace.path / "made"
+        made.mkdir()
+        founded = json.loads(self.go.run("found", "--node", "node-1", "--dir", made))
+        for name, into in (("node.key", "opener/node.key"), ("keyring.yaml", "keyring.yaml")):
+            # By writing, not by renaming: owner and mode stay those that init gave.
+            (daemon.state / into).write_bytes((made / name).read_bytes())
+        (daemon.state / "floor").unlink()
+        text = daemon.config.read_text()
+        daemon.config.write_text(text.replace(daemon.owner(), founded["owner"]))
+        shutil.copy(made / "recovery.key", daemon.recovery)
+        self.workspace.on_close(daemon.kill)
+        daemon.start()
+        self.assertEqual(daemon.key_id(), founded["keys"][0]["id"])
+        self.assertEqual(daemon.keyturn("probe").exit, 0)
+        verify = daemon.keyturn("recovery", "verify", "--key-file", daemon.recovery)
+        self.assertEqual(verify.exit, 0, repr(verify))
+        self.assertEqual(daemon.stop(), 0)
+        proved("a keyring that the second implementation founded is served; keyturn takes its recovery key's text")
+
+
+class Refusals(Case):
+    """Signed as it should be, broken in one rule: each with its own error, and nothing changed."""
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        # Enough of a past for every kind: three memberships, two generations above the last one.
+        for make in (cls.go.member, cls.go.member, lambda out: cls.go.next(out, "add:second"), cls.go.next):
+            answer = cls.daemon.offer(make(cls.out))
+            if answer.exit != 0:
+                raise RuntimeError(f"the second implementation's keyring is not taken: {answer!r}")
+        cls.exits = exit_statuses()
+
+    def refused(self, path, code):
+        answer = self.daemon.offer(path)
+        self.assertEqual((answer.error()["code"] if answer.exit else "taken", answer.exit), (code, self.exits[code]),
+                         repr(answer))
+        self.assertTrue(answer.error()["message"], "no message")
+        self.assertEqual(answer.stdout, "", "a refusal prints a result")
+        for line in answer.stderr.splitlines():
+            self.assertIsNone(re.search(r"[A-Za-z0-9+/]{80}", line), "a refusal quotes the keyring")
+        return answer
+
+    def kinds(self):
+        return [k for k in self.go.kinds() if k["code"]]
+
+    def each_kind(self):
+        shown = {}
+        files = snapshot(self.daemon)
+        for kind in self.kinds():
+            with self.subTest(kind["kind"]):
+                answer = self.refused(self.go.broken(self.out, kind["kind"]), kind["code"])
+                self.assertEqual(snapshot(self.daemon), files, "files have changed")
+                shown[kind["kind"]] = answer.error()
+        return shown
+
+    def test_1_breakages_offered(self):
+        before = self.daemon.status()
+        shown = self.each_kind()
+        for kind, error in shown.items():
+            print(f"  {kind:24} {error['code']:18} {error['message']}")
+        self.assert_serving(before)
+        self.assertEqual(self.daemon.keyturn("probe").exit, 0)
+        proved(f"{len(shown)} kinds of broken keyring are refused by name, files byte for byte as before, all served")
+
+    def test_2_no_bytes_at_all(self):
+        files = snapshot(self.daemon)
+        good = self.go.next(self.out)
+        document = good.read_bytes()
+        before = self.daemon.status()
+        for name, data in (("empty", b""), ("separators", b"---\n---\n"), ("zeros", bytes(4096)),
+                           ("three", document + b"---\n" + document),
+                           ("crlf", document.replace(b"\n", b"\r\n")), ("no last line end", document[:-1])):
+            with self.subTest(name):
+                self.out.write_bytes(data)
+                self.refused(self.out, "KEYRING_FORMAT")
+        self.out.write_bytes(b"a\n" * (1 << 20))
+        answer = self.daemon.offer(self.out)
+        self.assertIn(answer.exit, (1, 6), repr(answer))
+        self.assertIn("at most 1048576", answer.error()["message"])
+        self.assertEqual(snapshot(self.daemon), files)
+        self.assert_serving(before)
+        proved("what is no keyring at all is refused as malformed")
+
+    def test_3_bytes_cut_and_flipped(self):
+        files, before = snapshot(self.daemon), self.daemon.status()
+        document = self.go.next(self.workspace.path / "good.yaml").read_bytes()
+        step = max(1, len(document) // 40)
+        for at in range(0, len(document), step):
+            for name, data in ((f"cut at {at}", document[:at]),
+                               (f"flipped at {at}", document[:at] + bytes([document[at] ^ 1]) + document[at + 1:])):
+                with self.subTest(name):
+                    self.out.write_bytes(data)
+                    answer = self.daemon.offer(self.out)
+                    self.assertEqual(answer.exit, 6, repr(answer))
+        self.assertEqual(snapshot(self.daemon), files)
+        self.assert_serving(before)
+        proved("cut and flipped keyrings are refused")
+
+    def test_4_strangers_files(self):
+        missing = self.daemon.offer(self.workspace.path / "nowhere.yaml")
+        self.assertNotEqual(missing.exit, 0)
+        self.assertIn("nowhere.yaml", missing.error()["message"])
+        directory = self.daemon.offer(self.workspace.path)
+        self.assertNotEqual(directory.exit, 0)
+        self.assertTrue(directory.error()["message"])
+        proved("a file that is missing and one that is none are named")
+
+    def test_5_without_a_daemon(self):
+        self.assertEqual(self.daemon.stop(), 0)
+        try:
+            shown = self.each_kind()
+        finally:
+            self.daemon.start()
+        proved(f"{len(shown)} kinds are refused alike where keyturn installs by itself")
+
+    def test_6_good_ones_are_taken(self):
+        answer = self.accept(self.go.broken(self.out, "good"))
+        self.assertTrue(answer["changed"])
+        second = self.go.open()["keys"][1]
+        answer = self.daemon.offer(self.go.broken(self.out, "key-omitted"))
+        self.assertEqual(answer.exit, 0, repr(answer))
+        self.assert_superseded(second["id"])
+        self.daemon.kill()
+        self.daemon.start(wait=False)
+        harness.wait_for("keyturnd serves again", lambda: self.daemon.keyturn("probe").exit == 0)
+        self.assert_superseded(second["id"])
+        proved("a keyring that omits a known key is taken; the key stays loaded, also after a restart, and status says so")
+
+    def assert_superseded(self, key_id):
+        answer = self.daemon.keyturn("status", "-o", "json")
+        self.assertEqual(answer.exit, 8, repr(answer))
+        key = next((k for k in answer.json()["keys"] if k["id"] == key_id), None)
+        self.assertTrue(key and key.get("superseded"), repr(answer))
+        self.assertTrue(os.listdir(self.daemon.state / "superseded"))
+
+    def test_7_owners_follow_each_other(self):
+        answer = self.accept(self.go.broken(self.out, "owner-chain"))
+        self.assertTrue(answer["changed"])
+        proved("a chain of three owners, each signed by the one before, is followed")
+
+
+if __name__ == "__main__":
+    harness.main(harness.go)
