@@ -129,13 +129,19 @@ static bool become(const struct kt_account *account)
            setresuid(account->uid, account->uid, account->uid) == 0;
 }
 
+/* These are our parent's affair: a terminal or a service manager sends them to all of us, and a child that
+ * ended by itself would cut off those whom it serves. Ignored from before the first instruction of the new program. */
 static void reset_signals(void)
 {
+    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t none;
 
     for (int number = 1; number <= SIGRTMAX; number++)
         (void)sigaction(number, &action, NULL);
+    action.sa_handler = SIG_IGN;
+    for (size_t i = 0; i < KT_ARRAY_LEN(ignored); i++)
+        (void)sigaction(ignored[i], &action, NULL);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }

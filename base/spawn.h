@@ -26,8 +26,9 @@ struct kt_spawn {
     const int *fds; /* become 3, 4, ... in the child; all others are closed */
     size_t n_fds;
 };
-/* Signals are unblocked and at their defaults in the child; 0-2 and the environment are ours. If it cannot become what
- * it should (descriptors, account, exec), the child exits with 127 after one line on standard error. */
+/* Signals are unblocked in the child, TERM, INT, HUP, USR1 and USR2 are ignored, the others at their defaults; 0-2 and
+ * the environment are ours. If it cannot become what it should (descriptors, account, exec), the child exits with 127
+ * after one line on standard error. */
 bool kt_spawn(const struct kt_spawn *what, pid_t *ret, struct kt_error *err) KT_MUST_CHECK;
 
 /* Where another program of ours lies, by its name relative to the prefix, which is found from the running executable

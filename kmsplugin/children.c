@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kmsplugin/children.h"
 
-#include <signal.h>
 #include <string.h>
 
 static const char *const role_texts[KT_ROLE_COUNT] = {
@@ -12,14 +11,6 @@ static const char *const role_texts[KT_ROLE_COUNT] = {
 const char *kt_role_text(enum kt_role role)
 {
     return (unsigned)role < KT_ROLE_COUNT ? role_texts[role] : "unknown";
-}
-
-void kt_child_ignore_signals(void)
-{
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
-    const struct sigaction ignore = {.sa_handler = SIG_IGN};
-    for (size_t i = 0; i < KT_ARRAY_LEN(signals); i++)
-        (void)sigaction(signals[i], &ignore, NULL);
 }
 
 enum field_kind { FIELD_TEXT, FIELD_IDS, FIELD_U32, FIELD_U8, FIELD_BOOL };

@@ -28,10 +28,6 @@ enum kt_lifeline_type {
     KT_LIFE_WANT_OPENER, /* from the keeper: start one */
 };
 
-/* For children, after kt_harden_process: TERM, INT and HUP are the supervisor's affair, but a terminal or a service
- * manager sends them to all of them; a child that ended by itself would cut off those whom it serves. */
-void kt_child_ignore_signals(void);
-
 /* What children need of keyturn.yaml, in fixed layout: they parse no YAML. */
 struct kt_child_config {
     char node[KT_NAME_MAX + 1];

@@ -169,7 +169,6 @@ static bool turn(struct exporter *e, struct kt_error *err)
 static bool run(struct exporter *e, struct kt_error *err)
 {
     bool filtered = false;
-    kt_child_ignore_signals();
     if (!kt_harden_filter(allowed, denied, &filtered, err))
         return false;
     while (!e->ended) {

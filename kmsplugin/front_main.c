@@ -17,7 +17,6 @@
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -153,18 +152,6 @@ static void calm_abseil(void)
         set_mode(0);
         return;
     }
-}
-
-/* What ends us is the supervisor's word; a terminal's or a service manager's signals reach the whole group. */
-static bool ignore_signals(struct kt_error *err)
-{
-    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
-    const struct sigaction ignore = {.sa_handler = SIG_IGN};
-    for (size_t i = 0; i < KT_ARRAY_LEN(ignored); i++) {
-        if (sigaction(ignored[i], &ignore, NULL) < 0)
-            return kt_fail_errno(err, KT_E_INTERNAL, "cannot ignore signal %d", ignored[i]);
-    }
-    return true;
 }
 
 static void raise_descriptor_limit(uint32_t connections)
@@ -351,7 +338,7 @@ static void serve(struct front *front)
 
 static bool harden(struct front *front, struct kt_error *err)
 {
-    return kt_harden_process(err) && ignore_signals(err) && kt_harden_memory(&front->memory, err);
+    return kt_harden_process(err) && kt_harden_memory(&front->memory, err);
 }
 
 static int run(struct front *front)

@@ -218,7 +218,6 @@ static void finish(struct kt_keeper *k)
 static bool run(struct kt_keeper *k, struct kt_error *err)
 {
     bool open = true;
-    kt_child_ignore_signals();
     if (!prepare(k, err))
         return false;
     k->hold_ns = kt_clock_monotonic_ns() + HOLD_NS;

@@ -96,7 +96,6 @@ int main(void)
 {
     int callers[CALLERS];
     size_t n = 0;
-    kt_child_ignore_signals();
     for (;;) {
         struct pollfd events[CALLERS + 2] = {{.fd = KT_LIFELINE_FD, .events = POLLIN},
                                              {.fd = n < CALLERS ? listener : -1, .events = POLLIN}};

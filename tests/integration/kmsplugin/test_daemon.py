@@ -95,6 +95,14 @@ class Lifecycle(Case):
         self.assertEqual(self.d.process.wait(30), 0)
         self.assertNotIn("signal=", self.d.log())
 
+    def test_interrupt_of_the_whole_group_spares_an_opener_at_work(self):
+        self.d.replace_program("opener", HANG)
+        self.d.start()
+        until(lambda: self.d.processes()["opener"][0], "an opener at work")
+        os.killpg(self.d.process.pid, signal.SIGINT)
+        self.assertEqual(self.d.process.wait(30), 0)
+        self.assertNotIn("signal=", self.d.log())
+
     def test_metrics_port_taken(self):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
