@@ -46,11 +46,11 @@ struct kt_front_page {
     kt_counter latency[KT_METHOD_COUNT][KT_LATENCY_BUCKETS];
     kt_counter latency_sum_us[KT_METHOD_COUNT];
     kt_counter peers_accepted;
-    kt_counter peers_refused;    /* uid and gid not allowed */
-    kt_counter peers_over_limit; /* too many connections */
-    kt_counter connections;      /* open now */
-    kt_counter keeper_connects;  /* fresh ends of the pair */
-    kt_counter memory_locked;    /* enum kt_memory_lock + 1 */
+    kt_counter peers_refused;   /* uid and gid not allowed */
+    kt_counter seconds_full;    /* in which callers waited in the backlog: kms.maxConnections were connected */
+    kt_counter connections;     /* open now */
+    kt_counter keeper_connects; /* fresh ends of the pair */
+    kt_counter memory_locked;   /* enum kt_memory_lock + 1 */
 };
 
 struct kt_keeper_key {

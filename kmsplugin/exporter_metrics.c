@@ -181,8 +181,9 @@ static void peers(const struct kt_pages *pages, struct kt_text *out)
                 get(&pages->keeper->control_peers_refused));
     single(out, "keyturn_peers_accepted_total", "counter", "Callers taken on the KMS socket.",
            get(&pages->front->peers_accepted));
-    single(out, "keyturn_peers_over_limit_total", "counter", "Callers closed because there were too many.",
-           get(&pages->front->peers_over_limit));
+    single(out, "keyturn_connections_full_seconds_total", "counter",
+           "Seconds in which callers waited because kms.maxConnections were connected.",
+           get(&pages->front->seconds_full));
     single(out, "keyturn_connections", "gauge", "Open connections on the KMS socket.", get(&pages->front->connections));
 }
 

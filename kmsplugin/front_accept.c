@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -13,6 +14,8 @@
 #define BACK_OFF    (100 * MS)
 #define ROUND       64u /* at most so many before the lifeline is looked at again */
 #define REFUSED_MAX 16u
+
+#define FULL_LOG_EVERY (10 * SECOND)
 
 struct connection {
     int fd;
@@ -89,9 +92,14 @@ void kt_door_listen(struct kt_door *door, int fd)
         (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
+static bool is_full(const struct kt_door *door)
+{
+    return door->n >= door->limit;
+}
+
 int kt_door_fd(const struct kt_door *door, uint64_t now_ns)
 {
-    return now_ns < door->resume_ns ? -1 : door->fd;
+    return now_ns < door->resume_ns || is_full(door) ? -1 : door->fd;
 }
 
 int kt_door_timeout_ms(const struct kt_door *door, uint64_t now_ns)
@@ -158,20 +166,18 @@ static void refuse(struct kt_door *door, const struct kt_peer *peer, uint64_t no
            KT_NUM("more", more), KT_TEXT("hint", "who may call is in kms.uids and kms.gids of keyturn.yaml"));
 }
 
-static bool is_full(struct kt_door *door, uint64_t now_ns)
+/* Closed, a caller would fall into its back-off; in the backlog it comes in as soon as there is room. */
+static void tell_if_somebody_waits(struct kt_door *door, uint64_t now_ns)
 {
-    if (door->n < door->limit)
-        return false;
-    sweep(door, now_ns);
-    if (door->n < door->limit)
-        return false;
-    kt_count(&door->page->peers_over_limit);
-    if (now_ns - door->full_logged_ns >= SECOND) {
-        door->full_logged_ns = now_ns;
-        kt_log(KT_LOG_WARNING, "peer-over-limit", KT_NUM("connections", door->n),
-               KT_TEXT("hint", "kms.maxConnections of keyturn.yaml is the limit"));
-    }
-    return true;
+    struct pollfd waits = {.fd = door->fd, .events = POLLIN};
+    if (poll(&waits, 1, 0) != 1)
+        return;
+    kt_count(&door->page->seconds_full);
+    if (door->full_logged_ns != 0 && now_ns - door->full_logged_ns < FULL_LOG_EVERY)
+        return;
+    door->full_logged_ns = now_ns;
+    kt_log(KT_LOG_WARNING, "callers-wait", KT_NUM("connections", door->n),
+           KT_TEXT("hint", "kms.maxConnections of keyturn.yaml is the limit"));
 }
 
 static bool is_allowed(struct kt_door *door, int fd, uint64_t now_ns)
@@ -200,7 +206,7 @@ static void remember(struct kt_door *door, int fd, uint64_t cookie)
 static void judge(struct kt_door *door, int fd, uint64_t now_ns)
 {
     uint64_t cookie = 0;
-    if (!is_allowed(door, fd, now_ns) || is_full(door, now_ns) || !cookie_of(fd, &cookie)) {
+    if (!is_allowed(door, fd, now_ns) || !cookie_of(fd, &cookie)) {
         kt_fd_close(fd);
         return;
     }
@@ -236,10 +242,13 @@ static bool accept_one(struct kt_door *door, uint64_t now_ns)
 
 void kt_door_run(struct kt_door *door, uint64_t now_ns)
 {
-    for (unsigned i = 0; i < ROUND && door->fd >= 0 && now_ns >= door->resume_ns; i++) {
+    for (unsigned i = 0; i < ROUND && kt_door_fd(door, now_ns) >= 0; i++) {
         if (!accept_one(door, now_ns))
             break;
     }
-    if (door->n > 0 && now_ns - door->swept_ns >= SECOND)
-        sweep(door, now_ns);
+    if (door->n == 0 || now_ns - door->swept_ns < SECOND)
+        return;
+    sweep(door, now_ns);
+    if (is_full(door) && door->fd >= 0)
+        tell_if_somebody_waits(door, now_ns);
 }

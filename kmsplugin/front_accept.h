@@ -5,8 +5,8 @@
  *
  * gRPC core owns the connections and does not say when it closes one. So each is remembered by its descriptor's number
  * and its socket's cookie (SO_COOKIE, unique while the machine runs): when that number has no socket any more, or one
- * with another cookie, the connection is gone. A look at 256 takes some 70 microseconds, once a second and when the
- * limit is reached; no descriptor is held twice, and a mistake could only miscount.
+ * with another cookie, the connection is gone. A look at 256 takes some 70 microseconds, once a second; no descriptor
+ * is held twice, and a mistake could only miscount. At the limit nobody is accepted: callers wait in the backlog.
  */
 #pragma once
 

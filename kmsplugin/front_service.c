@@ -26,6 +26,7 @@
 #define POSTED           8u
 #define KEEPALIVE_MS     20000
 #define KEEPALIVE_END_MS 10000
+#define IDLE_MS          600000 /* kube-apiserver calls each minute at the least */
 
 struct kt_service {
     struct kt_service_options options;
@@ -250,8 +251,8 @@ static grpc_arg number_arg(const char *name, uint32_t value)
     return arg;
 }
 
-/* A peer that neither closes nor answers pings is gone after half a minute. Core sends two pings at most to one that
- * sends no data, unless told otherwise. */
+/* A peer that neither closes nor answers pings is gone after half a minute, one that makes no call after ten. Core
+ * sends two pings at most to one that sends no data, unless told otherwise. */
 static grpc_server *make_server(const struct kt_service_options *options)
 {
     grpc_arg args[] = {
@@ -260,6 +261,7 @@ static grpc_server *make_server(const struct kt_service_options *options)
         number_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS),
         number_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_END_MS),
         number_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1),
+        number_arg(GRPC_ARG_MAX_CONNECTION_IDLE_MS, IDLE_MS),
         number_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0),
         number_arg(GRPC_ARG_ENABLE_CHANNELZ, 0),
         number_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0), /* of answers: we never do, and each call would pay */

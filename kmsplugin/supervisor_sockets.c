@@ -14,7 +14,7 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
-#define BACKLOG     512
+#define BACKLOG     1024
 #define MAKE_LEVELS 2
 
 #define TAKE_OVER_NS      UINT64_C(3000000000)
