@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "keystore/state_dir.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -157,8 +158,8 @@ static bool offer_run(const struct kt_options *options, const char *file, struct
     struct kt_error here = KT_ERROR_INIT;
     if (offer_to_disk(config, kt_bytes_view(&document), false, ret, &here))
         return true;
-    /* Somebody holds the state directory: then a daemon runs, and why it did not answer is what matters. */
-    if (here.code != KT_E_BUSY)
+    /* Held by a daemon that did not answer, why not is what matters; where nobody listens, who holds it. */
+    if (here.code != KT_E_BUSY || err->sys_errno == ENOENT || err->sys_errno == ECONNREFUSED)
         *err = here;
     return false;
 }

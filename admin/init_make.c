@@ -232,6 +232,8 @@ bool kt_init_commit(struct kt_init *init, struct kt_slice document, struct kt_er
     init->committed = true;
     if (write_pending(init, err))
         return true;
+    if (err)
+        err->code = KT_E_INCOMPLETE;
     (void)kt_error_prefix(err, "the keyring is made, but not all around it");
     return kt_error_hint(err,
                          "keep the recovery key, it belongs to this keyring; mend this and run keyturn init again");

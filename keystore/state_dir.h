@@ -44,7 +44,8 @@ void kt_state_done(struct kt_state *state);
 void kt_state_request(const struct kt_state *state, struct kt_slice offered, struct kt_opener_request *ret);
 
 /* Makes `offered` the keyring in force, by the opener's answer to kt_state_request. Durable when it returns true. Where
- * the answer is `same`, only the floor and superseded/ are brought up; where it is below_floor as well, nothing is. */
+ * the answer is `same`, only the floor and superseded/ are brought up; where it is below_floor as well, nothing is.
+ * KT_E_INCOMPLETE: the keyring is in its place, the floor is not. */
 bool kt_state_dir_install(struct kt_state_dir *dir, const struct kt_state *state, struct kt_slice offered,
                           const struct kt_opener_answer *answer, struct kt_error *err) KT_MUST_CHECK;
 

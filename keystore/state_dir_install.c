@@ -154,6 +154,16 @@ static void prune(const struct kt_state_dir *dir, const struct kt_state *state, 
             return;
 }
 
+/* The higher of keyring and floor counts, so the next start serves the new one. */
+static bool fail_cut_short(struct kt_error *err)
+{
+    if (!err)
+        return false;
+    err->code = KT_E_INCOMPLETE;
+    (void)kt_error_prefix(err, "the keyring is in its place, but not all around it");
+    return kt_error_hint(err, "mend this, and offer the keyring again");
+}
+
 bool kt_state_dir_install(struct kt_state_dir *dir, const struct kt_state *state, struct kt_slice offered,
                           const struct kt_opener_answer *answer, struct kt_error *err)
 {
@@ -161,8 +171,10 @@ bool kt_state_dir_install(struct kt_state_dir *dir, const struct kt_state *state
         return false;
     if (answer->below_floor)
         return true; /* served as it is, decrypt only: the floor stays, and so does every key */
-    if (!write_keyring(dir, state, offered, answer, err) || !write_floor(dir, state, answer, err))
+    if (!write_keyring(dir, state, offered, answer, err))
         return false;
+    if (!write_floor(dir, state, answer, err))
+        return fail_cut_short(err);
     prune(dir, state, answer);
     return true;
 }

@@ -21,8 +21,8 @@ static void job_done(struct kt_job *job)
  */
 static bool transient(enum kt_code code)
 {
-    static const enum kt_code codes[] = {KT_E_INTERNAL, KT_E_IO,      KT_E_NOMEM,    KT_E_CRYPTO,     KT_E_PERMISSION,
-                                         KT_E_BUSY,     KT_E_TIMEOUT, KT_E_NODE_KEY, KT_E_UNREACHABLE};
+    static const enum kt_code codes[] = {KT_E_INTERNAL,   KT_E_IO,   KT_E_NOMEM,   KT_E_CRYPTO,   KT_E_PERMISSION,
+                                         KT_E_INCOMPLETE, KT_E_BUSY, KT_E_TIMEOUT, KT_E_NODE_KEY, KT_E_UNREACHABLE};
     for (size_t i = 0; i < KT_ARRAY_LEN(codes); i++) {
         if (codes[i] == code)
             return true;
@@ -97,7 +97,7 @@ static void fail_offer(struct kt_keeper *k, const struct kt_error *error)
     kt_count(&k->page->offers_refused);
     kt_log_error(KT_LOG_WARNING, "offer-refused", error);
     /* It may be on the disk all the same, and then the next start would serve something else than we do. */
-    k->want_disk = k->want_disk || error->code == KT_E_IO;
+    k->want_disk = k->want_disk || error->code == KT_E_IO || error->code == KT_E_INCOMPLETE;
 }
 
 static void fail_disk(struct kt_keeper *k, const struct kt_error *error)
