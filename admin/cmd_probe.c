@@ -20,16 +20,14 @@ static uint64_t us_since(uint64_t start_ns)
     return (kt_clock_monotonic_ns() - start_ns) / 1000;
 }
 
-/* What the answers must be, beyond having come. */
-static bool judge(const struct result *result, struct kt_error *err)
+/* What Status must be, beyond having come: where it says why not, Encrypt has nothing to add. */
+static bool judge(const struct kt_kms_status *status, struct kt_error *err)
 {
-    if (strcmp(result->status.version, "v2") != 0)
-        return kt_fail(err, KT_E_FOUND, "Status says version \"%.8s\", expected v2", result->status.version);
-    if (strcmp(result->status.healthz, "ok") != 0)
-        return kt_fail(err, KT_E_FOUND, "Status says: %.400s", result->status.healthz);
-    if (result->status.key_id[0] == '\0' || strcmp(result->status.key_id, result->wrapped.key_id) != 0)
-        return kt_fail(err, KT_E_FOUND, "Encrypt and Status name different keys");
-    return true;
+    if (strcmp(status->version, "v2") != 0)
+        return kt_fail(err, KT_E_FOUND, "Status says version \"%.8s\", expected v2", status->version);
+    if (strcmp(status->healthz, "ok") != 0)
+        return kt_fail(err, KT_E_FOUND, "Status says: %.400s", status->healthz);
+    return status->key_id[0] != '\0' || kt_fail(err, KT_E_FOUND, "Status names no key");
 }
 
 static bool probe(const char *socket_path, unsigned timeout_s, struct result *ret, struct kt_error *err)
@@ -42,6 +40,8 @@ static bool probe(const char *socket_path, unsigned timeout_s, struct result *re
     if (!kt_kms_status(client, &ret->status, err))
         return kt_error_prefix(err, "Status");
     ret->status_us = us_since(start);
+    if (!judge(&ret->status, err))
+        return kt_error_hint(err, "keyturn status says more");
     start = kt_clock_monotonic_ns();
     if (!kt_kms_encrypt(client, seed, &ret->wrapped, err))
         return kt_error_prefix(err, "Encrypt");
@@ -53,7 +53,8 @@ static bool probe(const char *socket_path, unsigned timeout_s, struct result *re
     ret->decrypt_us = us_since(start);
     if (!kt_secret_equal(seed, back))
         return kt_fail(err, KT_E_FOUND, "Decrypt gave back something else than Encrypt was given");
-    return judge(ret, err);
+    return strcmp(ret->status.key_id, ret->wrapped.key_id) == 0 ||
+           kt_fail(err, KT_E_FOUND, "Encrypt and Status name different keys");
 }
 
 static bool print(const struct kt_options *options, const char *socket_path, const struct result *r,

@@ -175,5 +175,8 @@ int kt_command_status(int argc, char **argv)
     bool printed = line.options.json ? print_json(&view, &err) : print_text(&line.options, &view, &err);
     if (!printed)
         return kt_print_error(&line.options, &err);
-    return kt_view_healthy(&view, &err) ? 0 : kt_code_exit(err.code);
+    if (kt_view_healthy(&view, &err))
+        return 0;
+    /* The text has said it already. */
+    return line.options.json ? kt_print_error(&line.options, &err) : kt_code_exit(err.code);
 }

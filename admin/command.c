@@ -7,7 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OPTION_CONFIG = 0x100, OPTION_KEY_FILE, OPTION_YES, OPTION_DRY_RUN, OPTION_FORCE, OPTION_TIMEOUT };
+enum {
+    OPTION_CONFIG = 0x100,
+    OPTION_KEY_FILE,
+    OPTION_YES,
+    OPTION_DRY_RUN,
+    OPTION_FORCE,
+    OPTION_TIMEOUT,
+    OPTION_TO_COME
+};
 
 #define TIMEOUT_DEFAULT_S 30u
 #define TIMEOUT_MAX_S     86400u
@@ -27,6 +35,23 @@ static const struct argp_option common_options[] = {
     {.name = "force", .key = OPTION_FORCE, .doc = "Override a gate; says which, and what it risks"},
     {.name = "timeout", .key = OPTION_TIMEOUT, .arg = "SECONDS", .doc = "Give up after so long (default 30)"},
     {.name = "verbose", .key = 'v', .doc = "Show more"},
+/* Options of the commands that a later release brings. */
+#define TO_COME(option)                                                               \
+    {                                                                                 \
+        .name = option, .key = OPTION_TO_COME, .arg = "VALUE", .flags = OPTION_HIDDEN \
+    }
+    TO_COME("kubeconfig"),
+    TO_COME("context"),
+    TO_COME("api-server"),
+    TO_COME("encryption-config"),
+    TO_COME("etcd-endpoints"),
+    TO_COME("etcd-cacert"),
+    TO_COME("etcd-cert"),
+    TO_COME("etcd-key"),
+    TO_COME("etcd-prefix"),
+    TO_COME("etcd-servers-overrides"),
+    TO_COME("fingerprint"),
+#undef TO_COME
     {0},
 };
 
@@ -79,6 +104,9 @@ static error_t take_common(int key, char *arg, struct argp_state *state)
         return 0;
     case 'o':
         return take_output(options, arg, state);
+    case OPTION_TO_COME:
+        options->to_come = true;
+        return refuse(options, state, "this release does not have that option yet");
     case OPTION_TIMEOUT:
         return parse_seconds(arg, &options->timeout_s)
                    ? 0
@@ -106,6 +134,16 @@ static error_t take_own(int key, char *arg, struct argp_state *state)
         return taken;
     }
     return ARGP_ERR_UNKNOWN;
+}
+
+bool kt_option_takes_value(const char *word)
+{
+    for (const struct argp_option *o = common_options; o->name; o++) {
+        bool is_short = o->key < 0x80 && word[0] == '-' && word[1] == (char)o->key && word[2] == '\0';
+        if (o->arg && (is_short || (strncmp(word, "--", 2) == 0 && strcmp(word + 2, o->name) == 0)))
+            return true;
+    }
+    return false;
 }
 
 bool kt_command_wants_json(int argc, char **argv)
@@ -136,7 +174,7 @@ static int wrong_use(const struct kt_command_line *line)
 {
     const struct kt_options options = {.json = true};
     struct kt_error err = KT_ERROR_INIT;
-    kt_fail(&err, KT_E_USAGE, "%s",
+    kt_fail(&err, line->options.to_come ? KT_E_UNSUPPORTED : KT_E_USAGE, "%s",
             line->options.wrong ? line->options.wrong
                                 : "an option that this command does not have, or one without its value");
     kt_error_hint(&err, "keyturn %s --help shows what it takes", line->command->name);

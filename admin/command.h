@@ -19,8 +19,11 @@ struct kt_options {
     bool verbose;         /* -v */
     unsigned timeout_s;   /* --timeout; default 30 */
     const char *wrong;    /* what was wrong with them; NULL: nothing that has words */
+    bool to_come;         /* one was given that a later release brings */
 };
 extern const struct argp kt_options_argp;
+/* Of common options and of those to come: whether it takes a value as the next word. */
+bool kt_option_takes_value(const char *word) KT_MUST_CHECK;
 
 struct kt_command {
     const char *name;      /* "status", "key list" */

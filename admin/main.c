@@ -86,16 +86,9 @@ static int refuse(int argc, char **argv)
 /* Options before the command (keyturn --config F status) are handed to it, behind its name. */
 static int leading_options(int argc, char **argv)
 {
-    static const char *const with_value[] = {"--config", "--output", "-o", "--timeout", "--key-file", NULL};
     int i = 1;
-    while (i < argc && argv[i][0] == '-' && argv[i][1] != '\0') {
-        int step = 1;
-        for (const char *const *w = with_value; *w; w++) {
-            if (strcmp(argv[i], *w) == 0)
-                step = 2;
-        }
-        i += step;
-    }
+    while (i < argc && argv[i][0] == '-' && argv[i][1] != '\0')
+        i += kt_option_takes_value(argv[i]) ? 2 : 1;
     return i < argc ? i - 1 : 0;
 }
 
