@@ -116,6 +116,13 @@ bool kt_error_hint(struct kt_error *err, const char *fmt, ...)
     return false;
 }
 
+bool kt_error_copy(struct kt_error *err, const struct kt_error *from)
+{
+    if (err)
+        *err = *from;
+    return false;
+}
+
 void kt_error_clear(struct kt_error *err)
 {
     if (err)

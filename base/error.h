@@ -45,6 +45,8 @@ bool kt_error_prefix(struct kt_error *err, const char *fmt, ...) KT_PRINTF(2, 3)
 /* Sets the hint. Returns false. */
 bool kt_error_hint(struct kt_error *err, const char *fmt, ...) KT_PRINTF(2, 3) KT_COLD;
 void kt_error_clear(struct kt_error *err);
+/* *err becomes *from. Returns false. */
+bool kt_error_copy(struct kt_error *err, const struct kt_error *from) KT_COLD;
 
 /* "KEYRING_FORK" for KT_E_KEYRING_FORK; "OK"; "UNKNOWN" for a number out of range. */
 const char *kt_code_name(enum kt_code code);

@@ -50,6 +50,9 @@ bool kt_file_replace(int dirfd, const char *path, struct kt_slice bytes, const s
 /* The same, but fails with KT_E_EXISTS if the name is taken (link(2) instead of rename(2)). */
 bool kt_file_create(int dirfd, const char *path, struct kt_slice bytes, const struct kt_file_attrs *attrs,
                     struct kt_error *err) KT_MUST_CHECK;
+/* fsync of a regular file or a directory that somebody else may have written, and of the directory that it stands in.
+ */
+bool kt_file_sync(int dirfd, const char *path, struct kt_error *err) KT_MUST_CHECK;
 /* unlink and fsync of the directory; an absent file is fine. */
 bool kt_file_remove(int dirfd, const char *path, struct kt_error *err) KT_MUST_CHECK;
 /* mkdir -p for the last component only, with that mode and owner whatever the umask, from its first moment on. An

@@ -259,6 +259,21 @@ bool kt_file_create(int dirfd, const char *path, struct kt_slice bytes, const st
     return sync_published(&w, err);
 }
 
+bool kt_file_sync(int dirfd, const char *path, struct kt_error *err)
+{
+    KT_CLEANUP(writing_done) struct writing w = WRITING_INIT;
+
+    if (!open_target(dirfd, path, &w, err))
+        return false;
+    KT_CLEANUP(kt_fd_close_p)
+    int fd = openat(w.target.dir, w.target.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return kt_path_fail_open(dirfd, path, S_IFREG, err);
+    if (!sync_dir(fd) || !sync_dir(w.target.dir))
+        return kt_fail_errno(err, KT_E_IO, "%s: may not survive a loss of power: fsync", w.shown.text);
+    return true;
+}
+
 bool kt_file_remove(int dirfd, const char *path, struct kt_error *err)
 {
     KT_CLEANUP(writing_done) struct writing w = WRITING_INIT;

@@ -7,9 +7,17 @@
 void kt_floor_format(const struct kt_floor *floor, char ret[KT_FLOOR_TEXT_MAX])
 {
     char hash[KT_HASH_TEXT_LEN] = {0};
+    char founder[KT_HASH_TEXT_LEN] = {0};
+    char owner[KT_HASH_TEXT_LEN] = {0};
+    char id[2 * KT_KEYRING_ID_LEN + 1] = {0};
     kt_hash_format(floor->hash, hash);
-    snprintf(ret, KT_FLOOR_TEXT_MAX, "keyturn-floor 1\nmembership %" PRIu64 "\ngeneration %" PRIu64 "\nhash %s\n",
-             floor->membership, floor->generation, hash);
+    kt_hash_format(floor->founder, founder);
+    kt_hash_format(floor->owner, owner);
+    kt_hex_encode(KT_SLICE(floor->keyring_id, KT_KEYRING_ID_LEN), id);
+    snprintf(ret, KT_FLOOR_TEXT_MAX,
+             "keyturn-floor 1\nmembership %" PRIu64 "\ngeneration %" PRIu64
+             "\nhash %s\nkeyring %s\nfounder %s\nowner %s\n",
+             floor->membership, floor->generation, hash, id, founder, owner);
 }
 
 static bool take_line(struct kt_slice *rest, const char *prefix, char *ret, size_t cap)
@@ -55,7 +63,7 @@ bool kt_floor_parse(struct kt_slice text, struct kt_floor *ret, struct kt_error 
     struct kt_floor floor = {0};
     char value[KT_HASH_TEXT_LEN] = "";
     if (text.len == 0)
-        return damaged(err, "four lines (the file is empty)");
+        return damaged(err, "seven lines (the file is empty)");
     if (!take_line(&text, "keyturn-floor ", value, sizeof value))
         return damaged(err, "\"keyturn-floor 1\" in line 1");
     if (strcmp(value, "1") != 0) {
@@ -68,8 +76,15 @@ bool kt_floor_parse(struct kt_slice text, struct kt_floor *ret, struct kt_error 
         return damaged(err, "\"generation\" and a number from 1 in line 3");
     if (!take_line(&text, "hash ", value, sizeof value) || !kt_hash_parse(value, floor.hash))
         return damaged(err, "\"hash sha256:\" and 64 hex digits in line 4");
+    if (!take_line(&text, "keyring ", value, sizeof value) ||
+        !kt_hex_decode(kt_slice_str(value), floor.keyring_id, KT_KEYRING_ID_LEN))
+        return damaged(err, "\"keyring\" and 32 hex digits in line 5");
+    if (!take_line(&text, "founder ", value, sizeof value) || !kt_hash_parse(value, floor.founder))
+        return damaged(err, "\"founder sha256:\" and 64 hex digits in line 6");
+    if (!take_line(&text, "owner ", value, sizeof value) || !kt_hash_parse(value, floor.owner))
+        return damaged(err, "\"owner sha256:\" and 64 hex digits in line 7");
     if (text.len > 0)
-        return damaged(err, "the end after line 4");
+        return damaged(err, "the end after line 7");
     *ret = floor;
     return true;
 }
@@ -79,6 +94,9 @@ void kt_floor_of(const struct kt_keyring_info *info, struct kt_floor *ret)
     ret->membership = info->membership;
     ret->generation = info->generation;
     memcpy(ret->hash, info->hash, KT_HASH_LEN);
+    memcpy(ret->keyring_id, info->keyring_id, KT_KEYRING_ID_LEN);
+    memcpy(ret->founder, info->founder, KT_HASH_LEN);
+    memcpy(ret->owner, info->owner, KT_HASH_LEN);
 }
 
 enum kt_floor_verdict kt_floor_compare(const struct kt_floor *floor, const struct kt_keyring_info *info)

@@ -12,9 +12,12 @@ struct kt_floor {
     uint64_t membership;
     uint64_t generation;
     uint8_t hash[KT_HASH_LEN];
+    uint8_t keyring_id[KT_KEYRING_ID_LEN];
+    uint8_t founder[KT_HASH_LEN]; /* fingerprints of the founding owner, and of the owner who signed it: one that was */
+    uint8_t owner[KT_HASH_LEN];   /* replaced must not come back */
 };
 /* The text of the file `floor`; both ways. KT_E_KEYRING_FORMAT. */
-#define KT_FLOOR_TEXT_MAX 256u
+#define KT_FLOOR_TEXT_MAX 512u
 void kt_floor_format(const struct kt_floor *floor, char ret[KT_FLOOR_TEXT_MAX]);
 bool kt_floor_parse(struct kt_slice text, struct kt_floor *ret, struct kt_error *err) KT_MUST_CHECK;
 void kt_floor_of(const struct kt_keyring_info *info, struct kt_floor *ret);

@@ -63,9 +63,14 @@ struct kt_p256 *kt_keyring_copy_pair(const struct kt_p256 *pair, struct kt_error
 
 static bool not_open(struct kt_error *err, const char *what)
 {
-    kt_error_clear(err);
     kt_fail(err, KT_E_KEYRING_OPEN, "the keyring is signed but does not open: %s", what);
     return kt_error_hint(err, HINT_OPEN);
+}
+
+/* Memory that ran out says nothing about the keyring, and may be there the next time. */
+static bool fail_open(struct kt_error *err, const struct kt_error *why, const char *what)
+{
+    return why->code == KT_E_CRYPTO ? not_open(err, what) : kt_error_copy(err, why);
 }
 
 static bool find_own(const struct kt_keyring *keyring, const struct kt_p256 *own, size_t *ret, struct kt_error *err)
@@ -89,14 +94,15 @@ static bool open_keyring_key(const struct kt_keyring *keyring, struct kt_keyring
 {
     size_t i = 0;
     struct kt_aad info = {0};
+    struct kt_error why = KT_ERROR_INIT;
     uint8_t commitment[KT_HASH_LEN] = {0};
     if (!find_own(keyring, keys->own, &i, err))
         return false;
     kt_aad_wrap(keyring, keyring->info.recipients[i].name, &info);
     keys->keyring_key =
-        kt_hpke_open(keys->own, kt_aad_view(&info), KT_SLICE(NULL, 0), KT_SLICE(keyring->wraps[i], KT_WRAP_LEN), err);
+        kt_hpke_open(keys->own, kt_aad_view(&info), KT_SLICE(NULL, 0), KT_SLICE(keyring->wraps[i], KT_WRAP_LEN), &why);
     if (!keys->keyring_key)
-        return not_open(err, "the keyring key's wrap for this recipient does not authenticate");
+        return fail_open(err, &why, "the keyring key's wrap for this recipient does not authenticate");
     if (!kt_keyring_commit(keyring, keys->keyring_key, commitment, err))
         return false;
     return memcmp(commitment, keyring->commitment, KT_HASH_LEN) == 0 ||
@@ -104,25 +110,23 @@ static bool open_keyring_key(const struct kt_keyring *keyring, struct kt_keyring
 }
 
 static struct kt_secret *unwrap(const struct kt_secret *keyring_key, const struct kt_aad *aad,
-                                const struct kt_wrapped *wrapped)
+                                const struct kt_wrapped *wrapped, struct kt_error *err)
 {
     assert(wrapped->len > KT_GCM_NONCE + KT_GCM_TAG);
     struct kt_slice ciphertext = KT_SLICE(wrapped->bytes + KT_GCM_NONCE, wrapped->len - KT_GCM_NONCE);
-    return kt_gcm_open(keyring_key, wrapped->bytes, kt_aad_view(aad), ciphertext, NULL);
+    return kt_gcm_open(keyring_key, wrapped->bytes, kt_aad_view(aad), ciphertext, err);
 }
 
 static bool open_keys(const struct kt_keyring *keyring, struct kt_keyring_keys *keys, struct kt_error *err)
 {
     for (size_t i = 0; i < keyring->info.n_keys; i++) {
         struct kt_aad aad = {0};
+        struct kt_error why = KT_ERROR_INIT;
         kt_aad_key(keyring, &keyring->info.keys[i], &aad);
-        keys->bytes[i] = unwrap(keys->keyring_key, &aad, &keyring->keys[i]);
-        if (!keys->bytes[i]) {
-            kt_fail(err, KT_E_KEYRING_OPEN,
-                    "the keyring is signed but does not open: the wrapped key %s does not authenticate",
-                    keyring->info.keys[i].id);
-            return kt_error_hint(err, HINT_OPEN);
-        }
+        keys->bytes[i] = unwrap(keys->keyring_key, &aad, &keyring->keys[i], &why);
+        if (!keys->bytes[i])
+            return fail_open(err, &why, "a wrapped key does not authenticate") ||
+                   kt_error_prefix(err, "key %s", keyring->info.keys[i].id);
         keys->n = i + 1;
     }
     return true;
@@ -133,12 +137,14 @@ static bool open_signer(const struct kt_keyring *keyring, struct kt_keyring_keys
     struct kt_aad aad = {0};
     uint8_t public_key[KT_P256_PUBLIC] = {0};
     kt_aad_signer_key(keyring, &aad);
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *scalar = unwrap(keys->keyring_key, &aad, &keyring->signer_key);
+    struct kt_error why = KT_ERROR_INIT;
+    KT_CLEANUP(kt_secret_free_p)
+    struct kt_secret *scalar = unwrap(keys->keyring_key, &aad, &keyring->signer_key, &why);
     if (!scalar)
-        return not_open(err, "signerKey does not authenticate");
-    keys->signer = kt_p256_from_scalar(scalar, err);
+        return fail_open(err, &why, "signerKey does not authenticate");
+    keys->signer = kt_p256_from_scalar(scalar, &why);
     if (!keys->signer)
-        return not_open(err, "signerKey holds no private key");
+        return fail_open(err, &why, "signerKey holds no private key");
     kt_p256_public(keys->signer, public_key);
     return memcmp(public_key, keyring->signer, KT_P256_PUBLIC) == 0 ||
            not_open(err, "signerKey is not the private half of the membership's signer");
@@ -148,8 +154,9 @@ static bool open_status_key(const struct kt_keyring *keyring, struct kt_keyring_
 {
     struct kt_aad aad = {0};
     kt_aad_status_key(keyring, &aad);
-    keys->status_key = unwrap(keys->keyring_key, &aad, &keyring->status_key);
-    return keys->status_key || not_open(err, "statusKey does not authenticate");
+    struct kt_error why = KT_ERROR_INIT;
+    keys->status_key = unwrap(keys->keyring_key, &aad, &keyring->status_key, &why);
+    return keys->status_key || fail_open(err, &why, "statusKey does not authenticate");
 }
 
 struct kt_keyring_keys *kt_keyring_open(const struct kt_keyring *keyring, const struct kt_p256 *own,

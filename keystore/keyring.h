@@ -24,6 +24,10 @@ struct kt_keyring *kt_keyring_verify(struct kt_slice document, const uint8_t own
 void kt_keyring_free(struct kt_keyring *keyring);
 KT_DEFINE_CLEANUP(struct kt_keyring *, kt_keyring_free);
 
+/* Whether its chain of owners leads through the one with that fingerprint. */
+bool kt_keyring_has_owner(const struct kt_keyring *keyring, const uint8_t fingerprint[KT_HASH_LEN], bool *ret,
+                          struct kt_error *err) KT_MUST_CHECK;
+
 /* Valid as long as the keyring. */
 const struct kt_keyring_info *kt_keyring_info(const struct kt_keyring *keyring);
 

@@ -16,6 +16,21 @@ static bool fingerprint(const uint8_t public_key[KT_P256_PUBLIC], uint8_t ret[KT
     return kt_sha256(&key, 1, ret, err);
 }
 
+bool kt_keyring_has_owner(const struct kt_keyring *keyring, const uint8_t owner[KT_HASH_LEN], bool *ret,
+                          struct kt_error *err)
+{
+    const struct kt_signatures *signatures = &keyring->signatures;
+    bool found = false;
+    for (size_t i = 0; i < signatures->n_owners && !found; i++) {
+        uint8_t one[KT_HASH_LEN] = {0};
+        if (!fingerprint(signatures->owners[i], one, err))
+            return false;
+        found = memcmp(one, owner, KT_HASH_LEN) == 0;
+    }
+    *ret = found;
+    return true;
+}
+
 static bool check_founder(const struct kt_signatures *signatures, const uint8_t owner[KT_HASH_LEN],
                           struct kt_error *err)
 {
@@ -41,11 +56,15 @@ struct claim {
     const uint8_t *signature;
 };
 
-/* false without words: the caller knows which claim it was. */
-static bool claim_holds(const struct claim *claim)
+/* The caller knows which claim it was, and has the words for one that does not hold; but memory that ran out is no
+ * forgery. */
+static bool claim_holds(const struct claim *claim, bool *ret_verdict, struct kt_error *err)
 {
-    KT_CLEANUP(kt_p256_free_p) struct kt_p256 *key = kt_p256_from_public(claim->public_key, NULL);
-    return key && kt_p256_verify(key, claim->context, claim->message, claim->signature, NULL);
+    struct kt_error why = KT_ERROR_INIT;
+    KT_CLEANUP(kt_p256_free_p) struct kt_p256 *key = kt_p256_from_public(claim->public_key, &why);
+    bool holds = key && kt_p256_verify(key, claim->context, claim->message, claim->signature, &why);
+    *ret_verdict = holds || why.code == KT_E_CRYPTO;
+    return holds || (*ret_verdict ? false : kt_error_copy(err, &why));
 }
 
 static bool check_links(const struct kt_signatures *signatures, struct kt_error *err)
@@ -60,8 +79,11 @@ static bool check_links(const struct kt_signatures *signatures, struct kt_error 
             .message = KT_SLICE(message, sizeof message),
             .signature = signatures->links[i],
         };
-        if (claim_holds(&link))
+        bool verdict = false;
+        if (claim_holds(&link, &verdict, err))
             continue;
+        if (!verdict)
+            return false;
         kt_fail(err, KT_E_KEYRING_OWNER,
                 "the chain of owners is broken: owner %zu of %zu is not signed by the one before it", i + 1,
                 signatures->n_owners);
@@ -79,8 +101,11 @@ static bool check_membership_signature(const struct kt_keyring *keyring, struct 
         .message = keyring->parts.membership,
         .signature = signatures->membership,
     };
-    if (claim_holds(&claim))
+    bool verdict = false;
+    if (claim_holds(&claim, &verdict, err))
         return true;
+    if (!verdict)
+        return false;
     kt_fail(err, KT_E_KEYRING_OWNER,
             "the membership (part 1) is not signed by the owner: its signature does not verify");
     return kt_error_hint(
@@ -95,8 +120,11 @@ static bool check_list_signature(const struct kt_keyring *keyring, struct kt_err
         .message = keyring->parts.list,
         .signature = keyring->signatures.list,
     };
-    if (claim_holds(&claim))
+    bool verdict = false;
+    if (claim_holds(&claim, &verdict, err))
         return true;
+    if (!verdict)
+        return false;
     kt_fail(
         err, KT_E_KEYRING_SIGNER,
         "the key list (part 2) is not signed by the signer that the membership names: its signature does not verify");
@@ -113,7 +141,8 @@ static bool read_membership(struct kt_keyring *keyring, struct kt_error *err)
         !kt_membership_parse(keyring->parts.membership, keyring, err))
         return false;
     if (memcmp(keyring->owner, owner, KT_P256_PUBLIC) == 0)
-        return fingerprint(owner, keyring->info.owner, err);
+        return fingerprint(owner, keyring->info.owner, err) &&
+               fingerprint(signatures->owners[0], keyring->info.founder, err);
     kt_fail(err, KT_E_KEYRING_OWNER,
             "the owner that the membership names is not the last owner of part 3, who signed it");
     return kt_error_hint(err, "whoever wrote this keyring made a mistake; have the owner write the membership again");

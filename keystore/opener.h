@@ -54,7 +54,8 @@ struct kt_opener_answer {
     struct kt_keyring_info *info;            /* OPEN, DESCRIBE, RECOVERY_VERIFY; OPEN: superseded keys appended */
     struct kt_secret *keys[2 * KT_KEYS_MAX]; /* OPEN: by index of info->keys; NULL for types other than kms */
     bool same;                               /* OPEN: offered is byte for byte what is installed */
-    bool below_floor; /* OPEN with accept_older: older than the floor or a fork of it: decrypt only */
+    /* OPEN with accept_older: older than the floor, a fork of it, or at odds with a superseded one: decrypt only. */
+    bool below_floor;
     /* OPEN: current has keys that offered neither lists nor archives, or it could not be opened to see which. */
     bool keep_current;
     bool keep_superseded[KT_SUPERSEDED_MAX]; /* OPEN: likewise */

@@ -83,21 +83,51 @@ static void note_below(const struct kt_opener_source *offered, const struct kt_f
                    floor->membership, floor->generation);
 }
 
+static bool fail_foreign(struct kt_error *err)
+{
+    (void)kt_fail(err, KT_E_KEYRING_FOREIGN,
+                  "the keyring has another keyring id than the one in force: it belongs to another cluster");
+    return kt_error_hint(err, "a node serves one cluster; for a new one, set up a new state directory");
+}
+
+/* Whoever was replaced as an owner can still sign a membership, with a chain that ends with him. A founding owner that
+ * root has pinned anew is another matter: then the old chain counts for nothing. */
+static bool is_by_replaced_owner(const struct kt_opener_source *offered, const struct kt_floor *floor, bool *ret,
+                                 struct kt_error *err)
+{
+    bool found = memcmp(kt_keyring_info(offered->keyring)->founder, floor->founder, KT_HASH_LEN) != 0;
+
+    if (!found && !kt_keyring_has_owner(offered->keyring, floor->owner, &found, err))
+        return false;
+    *ret = !found;
+    return true;
+}
+
+static bool fail_replaced_owner(struct kt_error *err)
+{
+    (void)kt_fail(err, KT_E_KEYRING_OWNER,
+                  "the keyring is signed by an owner that was replaced: its chain of owners does not lead to the one "
+                  "that signed the keyring in force");
+    return kt_error_hint(err, "do not install it: somebody has an old recovery key; `keyturn keyring show` tells the "
+                              "owner in force");
+}
+
 bool kt_opener_judge_order(const struct kt_opener_case *sources, struct kt_opener_answer *answer, struct kt_error *err)
 {
     const struct kt_keyring_info *info = kt_keyring_info(sources->offered.keyring);
     const struct kt_floor floor = effective_floor(sources);
     enum kt_floor_verdict verdict = KT_FLOOR_NEWER;
+    bool replaced = false;
 
-    if (sources->current.keyring &&
-        memcmp(kt_keyring_info(sources->current.keyring)->keyring_id, info->keyring_id, KT_KEYRING_ID_LEN) != 0) {
-        (void)kt_fail(err, KT_E_KEYRING_FOREIGN,
-                      "the keyring has another keyring id than the one in force: it belongs "
-                      "to another cluster");
-        return kt_error_hint(err, "a node serves one cluster; for a new one, set up a new state directory");
-    }
-    if (floor.membership != 0)
+    if (floor.membership != 0) {
+        if (memcmp(floor.keyring_id, info->keyring_id, KT_KEYRING_ID_LEN) != 0)
+            return fail_foreign(err);
         verdict = kt_floor_compare(&floor, info);
+        if (verdict == KT_FLOOR_NEWER && !is_by_replaced_owner(&sources->offered, &floor, &replaced, err))
+            return false;
+    }
+    if (replaced)
+        return fail_replaced_owner(err);
     if (verdict != KT_FLOOR_OLDER && verdict != KT_FLOOR_FORK)
         return true;
     if (sources->accept_older) {
@@ -218,6 +248,7 @@ static bool judge_source(const struct kt_opener_case *sources, const struct kt_o
 {
     const struct kt_floor_side after = side_of(&sources->offered);
     struct kt_floor_side before = {.info = NULL};
+    struct kt_error why = KT_ERROR_INIT;
 
     if (!old->keyring || !old->keys) {
         *keep = old->bytes.len > 0; /* why was noted when it was opened */
@@ -229,8 +260,15 @@ static bool judge_source(const struct kt_opener_case *sources, const struct kt_o
         return true;
     }
     before = side_of(old);
-    if (!kt_floor_check_keys(&before, &after, keep, err))
-        return kt_error_prefix(err, "compared with %s", old->name);
+    if (!kt_floor_check_keys(&before, &after, keep, &why)) {
+        (void)kt_error_prefix(&why, "compared with %s", old->name);
+        if (!sources->accept_older || why.code != KT_E_KEYRING_LOSES_KEY)
+            return kt_error_copy(err, &why);
+        /* At a start there is nothing else to serve: what can be read is read, and nothing is changed or removed. */
+        kt_opener_note(answer, "%s; it serves Decrypt only", why.message);
+        *keep = true;
+        answer->below_floor = true;
+    }
     note_lost_archive(sources, old, answer);
     return append_lost(sources, old, answer, err);
 }

@@ -68,6 +68,9 @@ void kt_wire_put_floor(struct kt_writer *w, const struct kt_floor *floor)
     kt_writer_u64(w, floor->membership);
     kt_writer_u64(w, floor->generation);
     kt_writer_bytes(w, floor->hash, KT_HASH_LEN);
+    kt_writer_bytes(w, floor->keyring_id, KT_KEYRING_ID_LEN);
+    kt_writer_bytes(w, floor->founder, KT_HASH_LEN);
+    kt_writer_bytes(w, floor->owner, KT_HASH_LEN);
 }
 
 uint64_t kt_wire_number(struct kt_reader *r)
@@ -92,6 +95,9 @@ void kt_wire_floor(struct kt_reader *r, struct kt_floor *ret)
     ret->membership = kt_wire_number(r);
     ret->generation = kt_wire_number(r);
     kt_wire_copy(r, ret->hash, KT_HASH_LEN);
+    kt_wire_copy(r, ret->keyring_id, KT_KEYRING_ID_LEN);
+    kt_wire_copy(r, ret->founder, KT_HASH_LEN);
+    kt_wire_copy(r, ret->owner, KT_HASH_LEN);
 }
 
 /* A file that is there but empty differs from one that is not there. */

@@ -95,6 +95,7 @@ static void put_info(struct kt_writer *w, const struct kt_keyring_info *info)
     kt_writer_u64(w, info->membership);
     kt_writer_u64(w, info->generation);
     kt_writer_bytes(w, info->hash, KT_HASH_LEN);
+    kt_writer_bytes(w, info->founder, KT_HASH_LEN);
     kt_writer_bytes(w, info->owner, KT_HASH_LEN);
     kt_writer_u64(w, info->written);
     kt_wire_put_text(w, info->writer);
@@ -111,6 +112,7 @@ static void get_info(struct kt_reader *r, struct kt_keyring_info *ret)
     ret->membership = kt_wire_number(r);
     ret->generation = kt_wire_number(r);
     kt_wire_copy(r, ret->hash, KT_HASH_LEN);
+    kt_wire_copy(r, ret->founder, KT_HASH_LEN);
     kt_wire_copy(r, ret->owner, KT_HASH_LEN);
     ret->written = kt_reader_u64(r);
     kt_wire_text(r, ret->writer, sizeof(ret->writer));

@@ -56,9 +56,10 @@ static struct kt_p256 *load(const struct kt_recipient_source *source, struct kt_
     struct kt_secret *scalar = kt_secret_new_copy(kt_secret_view(file) + sizeof HEADER, KT_P256_SCALAR, err);
     if (!scalar)
         return NULL;
-    struct kt_p256 *pair = kt_p256_from_scalar(scalar, NULL);
+    struct kt_error why = KT_ERROR_INIT;
+    struct kt_p256 *pair = kt_p256_from_scalar(scalar, &why);
     if (!pair)
-        damaged(err, "a private key of P-256");
+        (void)(why.code == KT_E_CRYPTO ? damaged(err, "a private key of P-256") : kt_error_copy(err, &why));
     return pair;
 }
 

@@ -16,6 +16,15 @@ static struct kt_file_attrs attrs_of(const struct kt_state_dir *dir, mode_t mode
         .mode = mode, .uid = root ? dir->uid : KT_ANY_UID, .gid = root ? dir->gid : (gid_t)-1, .impose_owner = true};
 }
 
+/* An install that was cut short has left the copy already. */
+static bool is_kept_already(const struct kt_state *state, struct kt_slice document)
+{
+    for (size_t i = 0; i < state->n_superseded; i++)
+        if (kt_slice_equal(kt_bytes_view(&state->superseded[i]), document))
+            return true;
+    return false;
+}
+
 static bool check_install(const struct kt_state_dir *dir, const struct kt_state *state,
                           const struct kt_opener_answer *answer, struct kt_error *err)
 {
@@ -29,7 +38,8 @@ static bool check_install(const struct kt_state_dir *dir, const struct kt_state 
         return kt_error_hint(err, "%s", state->left_out.hint);
     }
     /* One place stays free for a keyring that is served and that somebody overwrites by hand. */
-    if (answer->keep_current && state->n_superseded + 1 >= KT_SUPERSEDED_MAX) {
+    if (answer->keep_current && !is_kept_already(state, kt_bytes_view(&state->current)) &&
+        state->n_superseded + 1 >= KT_SUPERSEDED_MAX) {
         (void)kt_fail(err, KT_E_REFUSED,
                       "%s/ holds %zu keyrings, the most that are possible, and this one would supersede one more",
                       KT_STATE_SUPERSEDED, state->n_superseded);
@@ -52,15 +62,6 @@ static void superseded_name(const struct kt_floor *which, bool with_hash, char r
                        hash);
     else
         (void)snprintf(ret, KT_SOURCE_MAX, "%" PRIu64 "-%" PRIu64 ".yaml", which->membership, which->generation);
-}
-
-/* An install that was cut short has left the copy already. */
-static bool is_kept_already(const struct kt_state *state, struct kt_slice document)
-{
-    for (size_t i = 0; i < state->n_superseded; i++)
-        if (kt_slice_equal(kt_bytes_view(&state->superseded[i]), document))
-            return true;
-    return false;
 }
 
 static bool keep(const struct kt_state_dir *dir, struct kt_slice document, const struct kt_floor *which,
@@ -94,7 +95,9 @@ static bool keep_current(const struct kt_state_dir *dir, const struct kt_state *
 {
     struct kt_slice current = kt_bytes_view(&state->current);
 
-    return is_kept_already(state, current) || keep(dir, current, &answer->current, err);
+    if (is_kept_already(state, current)) /* perhaps by an install that was killed before its fsync */
+        return kt_file_sync(dir->fd, KT_STATE_SUPERSEDED, err);
+    return keep(dir, current, &answer->current, err);
 }
 
 bool kt_state_dir_keep(struct kt_state_dir *dir, const struct kt_state *state, struct kt_slice document,
@@ -112,6 +115,21 @@ bool kt_state_dir_keep(struct kt_state_dir *dir, const struct kt_state *state, s
     return *ret_written;
 }
 
+/* What somebody put there since the state was read has been judged by nobody. */
+static bool is_unchanged(const struct kt_state_dir *dir, const struct kt_state *state, struct kt_error *err)
+{
+    const struct kt_file_rules rules = {.max = KT_KEYRING_MAX, .owner = KT_ANY_UID};
+    KT_CLEANUP_BYTES struct kt_bytes now = {.data = NULL};
+    enum kt_file_state there = KT_FILE_ABSENT;
+
+    if (!kt_file_read_if(dir->fd, KT_STATE_KEYRING, &rules, &now, &there, err))
+        return false;
+    if (kt_slice_equal(kt_bytes_view(&now), kt_bytes_view(&state->current)))
+        return true;
+    (void)kt_fail(err, KT_E_BUSY, "keyring.yaml was replaced by somebody else in the meantime");
+    return kt_error_hint(err, "see who did that, then offer the keyring again");
+}
+
 static bool write_keyring(const struct kt_state_dir *dir, const struct kt_state *state, struct kt_slice offered,
                           const struct kt_opener_answer *answer, struct kt_error *err)
 {
@@ -121,6 +139,8 @@ static bool write_keyring(const struct kt_state_dir *dir, const struct kt_state 
         return true;
     if (offered.len == 0)
         return kt_fail(err, KT_E_INTERNAL, "an install of nothing");
+    if (!is_unchanged(dir, state, err))
+        return false;
     if (answer->keep_current && state->current.len > 0 && !keep_current(dir, state, answer, err))
         return false;
     return kt_file_replace(dir->fd, KT_STATE_KEYRING, offered, &attrs, err);
@@ -137,6 +157,9 @@ static bool write_floor(const struct kt_state_dir *dir, const struct kt_state *s
     if (floor.membership == state->floor.membership && floor.generation == state->floor.generation &&
         memcmp(floor.hash, state->floor.hash, KT_HASH_LEN) == 0)
         return true;
+    /* Somebody else may have put keyring.yaml there: it is made durable before a floor that has no way back. */
+    if (answer->same && !kt_file_sync(dir->fd, KT_STATE_KEYRING, err))
+        return false;
     kt_floor_format(&floor, text);
     return kt_file_replace(dir->fd, KT_STATE_FLOOR, kt_slice_str(text), &attrs, err);
 }

@@ -89,17 +89,33 @@ static bool archived(const struct kt_keyring_info *info, const char *id)
     return false;
 }
 
+static bool listed(const struct kt_keyring_info *info, const struct kt_key_info *key)
+{
+    for (size_t i = 0; i < info->n_keys; i++) {
+        if (strcmp(info->keys[i].id, key->id) == 0)
+            return info->keys[i].type == key->type;
+    }
+    return false;
+}
+
+static bool keeps(const struct kt_keyset *set, const struct kt_key_info *key, struct kt_error *err)
+{
+    if (listed(set->info, key) || archived(set->info, key->id))
+        return true;
+    (void)kt_fail(err, KT_E_KEYRING_LOSES_KEY,
+                  "generation %" PRIu64 " neither lists nor archives key %s, which the one that is served has",
+                  set->info->generation, key->id);
+    return kt_error_hint(err, "what is served could not be kept in superseded/: journalctl -u keyturnd says why; "
+                              "mend that and try again");
+}
+
+/* Keys that are not served from here, inline ones, count too. Where the old keyring is kept in superseded/, the opener
+ * has appended what is listed there. */
 static bool keeps_keys(const struct kt_keyset *set, const struct kt_keyset *old, struct kt_error *err)
 {
     for (size_t i = 0; i < old->info->n_keys; i++) {
-        const char *id = old->info->keys[i].id;
-        if (!old->keys[i].cipher || kt_keyset_find(set, id) != KT_NO_KEY || archived(set->info, id))
-            continue;
-        (void)kt_fail(err, KT_E_KEYRING_LOSES_KEY,
-                      "generation %" PRIu64 " neither lists nor archives key %s, which is served",
-                      set->info->generation, id);
-        return kt_error_hint(err, "what is served could not be kept in superseded/: journalctl -u keyturnd says why; "
-                                  "mend that and try again");
+        if (!keeps(set, &old->info->keys[i], err))
+            return false;
     }
     return true;
 }

@@ -309,6 +309,46 @@ static void test_loses_key(void **state)
     node_expect_error(n, &request, KT_E_KEYRING_LOSES_KEY, "superseded/1-1.yaml");
 }
 
+/* At a start there is nothing else to serve: what can be decrypted is, and every file stays. */
+static void test_at_odds_with_an_old_one(void **state)
+{
+    const struct node *n = *state;
+    const struct kt_edit edit = {.kind = KT_EDIT_ENABLED, .flag = true};
+    KT_CLEANUP_BYTES struct kt_bytes bytes = node_forge(n, &n->first, harm_bytes, &edit, 1);
+    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
+    struct kt_opener_request request = open_request(NULL, &bytes);
+
+    request.superseded[0] = kt_bytes_view(&n->first);
+    request.superseded_names[0] = "1-1.yaml";
+    request.n_superseded = 1;
+    node_expect_error(n, &request, KT_E_KEYRING_LOSES_KEY, "superseded/1-1.yaml");
+    request.accept_older = true;
+    node_expect(n, &request, &answer);
+    assert_true(answer.below_floor && answer.same && answer.keep_superseded[0]);
+    assert_non_null(answer.keys[0]);
+    assert_non_null(strstr(answer.notes[0], "would lose key"));
+}
+
+/* The floor remembers what keyring.yaml, gone or overwritten, cannot tell any more. */
+static void test_floor_alone(void **state)
+{
+    const struct node *n = *state;
+    KT_CLEANUP_BYTES struct kt_bytes second = add_key(n, &n->first, "kmskey-2");
+    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer repinned = {.info = NULL};
+    struct kt_opener_request request = open_request(&second, NULL);
+
+    request.floor = node_floor(n, &n->first);
+    request.floor.keyring_id[0] ^= 1;
+    node_expect_error(n, &request, KT_E_KEYRING_FOREIGN, "another cluster");
+    request.floor = node_floor(n, &n->first);
+    request.floor.owner[0] ^= 1;
+    node_expect_error(n, &request, KT_E_KEYRING_OWNER, "an owner that was replaced");
+    /* Root has pinned another founder since: the chain of before counts for nothing. */
+    request.floor.founder[0] ^= 1;
+    node_expect(n, &request, &repinned);
+    assert_false(repinned.below_floor);
+}
+
 /* What is wrong with old files is told, and kept, and does not stop a good keyring. */
 static void test_bad_old_ones(void **state)
 {
@@ -685,6 +725,8 @@ int main(void)
         NODE_TEST(test_older_and_fork),
         NODE_TEST(test_foreign),
         NODE_TEST(test_loses_key),
+        NODE_TEST(test_at_odds_with_an_old_one),
+        NODE_TEST(test_floor_alone),
         NODE_TEST(test_bad_old_ones),
         NODE_TEST(test_old_of_another_cluster),
         NODE_TEST(test_many_notes),

@@ -2,7 +2,15 @@
 #include "keyring_fixture.h"
 #include "keystore/floor.h"
 
-static const struct kt_floor FLOOR = {.membership = 2, .generation = 7, .hash = {0xab, 0xcd}};
+static const struct kt_floor FLOOR = {
+    .membership = 2, .generation = 7, .hash = {0xab, 0xcd}, .keyring_id = {1, 2}, .founder = {3}, .owner = {4}};
+#define ZEROS60 "000000000000000000000000000000000000000000000000000000000000"
+#define HASH    "hash sha256:abcd" ZEROS60
+#define ID         \
+    "keyring 0102" \
+    "0000000000000000000000000000\n"
+#define FOUNDER "founder sha256:0300" ZEROS60 "\n"
+#define OWNER   "owner sha256:0400" ZEROS60 "\n"
 
 static void test_both_ways(void **state)
 {
@@ -11,8 +19,7 @@ static void test_both_ways(void **state)
     struct kt_floor found = {0};
     const struct kt_floor highest = {.membership = KT_NUMBER_MAX, .generation = KT_NUMBER_MAX};
     kt_floor_format(&FLOOR, text);
-    assert_string_equal(text, "keyturn-floor 1\nmembership 2\ngeneration 7\nhash sha256:"
-                              "abcd000000000000000000000000000000000000000000000000000000000000\n");
+    assert_string_equal(text, "keyturn-floor 1\nmembership 2\ngeneration 7\n" HASH "\n" ID FOUNDER OWNER);
     assert_true(kt_floor_parse(kt_slice_str(text), &found, NULL));
     assert_memory_equal(&found, &FLOOR, sizeof found);
     kt_floor_format(&highest, text);
@@ -22,7 +29,6 @@ static void test_both_ways(void **state)
 
 static void test_refused_text(void **state)
 {
-#define HASH "hash sha256:abcd000000000000000000000000000000000000000000000000000000000000"
     static const struct {
         const char *text;
         enum kt_code code;
@@ -40,7 +46,12 @@ static void test_refused_text(void **state)
         {"keyturn-floor 1\nmembership 1\ngeneration 1\n" HASH, KT_E_KEYRING_FORMAT, "line 4"},
         {"keyturn-floor 1\nmembership 1\ngeneration 1\nhash sha256:ab\n", KT_E_KEYRING_FORMAT, "line 4"},
         {"keyturn-floor 1\nmembership 1\ngeneration 1\n" HASH "0\n", KT_E_KEYRING_FORMAT, "line 4"},
-        {"keyturn-floor 1\nmembership 1\ngeneration 1\n" HASH "\n\n", KT_E_KEYRING_FORMAT, "the end"},
+        {"keyturn-floor 1\nmembership 1\ngeneration 1\n" HASH "\n\n", KT_E_KEYRING_FORMAT, "line 5"},
+        {"keyturn-floor 1\nmembership 1\ngeneration 1\n" HASH "\nkeyring 00\n", KT_E_KEYRING_FORMAT, "line 5"},
+        {"keyturn-floor 1\nmembership 1\ngeneration 1\n" HASH "\n" ID "founder x\n", KT_E_KEYRING_FORMAT, "line 6"},
+        {"keyturn-floor 1\nmembership 1\ngeneration 1\n" HASH "\n" ID FOUNDER, KT_E_KEYRING_FORMAT, "line 7"},
+        {"keyturn-floor 1\nmembership 1\ngeneration 1\n" HASH "\n" ID FOUNDER OWNER "\n", KT_E_KEYRING_FORMAT,
+         "the end"},
     };
     (void)state;
     for (size_t i = 0; i < KT_ARRAY_LEN(cases); i++) {

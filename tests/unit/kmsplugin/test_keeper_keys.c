@@ -103,28 +103,37 @@ static const struct {
     size_t n;
     char archived; /* 0: none */
     enum kt_code code;
+    bool inline_too; /* the old one lists 'c', which is not served from here */
 } successors[] = {
-    {1, 2, {{'a', KT_KEY_KMS, KT_KEY_ACTIVE, false}}, 1, 0, KT_OK},
-    {2, 2, {{'a', KT_KEY_KMS, KT_KEY_ACTIVE, false}}, 1, 0, KT_OK},
-    {1, 2, {{'b', KT_KEY_KMS, KT_KEY_ACTIVE, false}}, 1, 0, KT_E_KEYRING_LOSES_KEY},
-    {1, 2, {{'b', KT_KEY_KMS, KT_KEY_ACTIVE, false}}, 1, 'a', KT_OK},
-    {1, 2, {{'b', KT_KEY_KMS, KT_KEY_ACTIVE, false}, {'a', KT_KEY_KMS, KT_KEY_ACTIVE, true}}, 2, 0, KT_OK},
+    {1, 2, {{'a', KT_KEY_KMS, KT_KEY_ACTIVE, false}}, 1, 0, KT_OK, false},
+    {2, 2, {{'a', KT_KEY_KMS, KT_KEY_ACTIVE, false}}, 1, 0, KT_OK, false},
+    {1, 2, {{'b', KT_KEY_KMS, KT_KEY_ACTIVE, false}}, 1, 0, KT_E_KEYRING_LOSES_KEY, false},
+    {1, 2, {{'b', KT_KEY_KMS, KT_KEY_ACTIVE, false}}, 1, 'a', KT_OK, false},
+    {1, 2, {{'b', KT_KEY_KMS, KT_KEY_ACTIVE, false}, {'a', KT_KEY_KMS, KT_KEY_ACTIVE, true}}, 2, 0, KT_OK, false},
     {1,
      2,
      {{'b', KT_KEY_KMS, KT_KEY_ACTIVE, false}, {'a', KT_KEY_AESCBC, KT_KEY_READY, false}},
      2,
      0,
-     KT_E_KEYRING_LOSES_KEY},
-    {3, 2, {{'a', KT_KEY_KMS, KT_KEY_ACTIVE, false}}, 1, 0, KT_E_KEYRING_OLDER},
+     KT_E_KEYRING_LOSES_KEY,
+     false},
+    {3, 2, {{'a', KT_KEY_KMS, KT_KEY_ACTIVE, false}}, 1, 0, KT_E_KEYRING_OLDER, false},
+    {.old = 1,
+     .next = 2,
+     .keys = {{'b', KT_KEY_KMS, KT_KEY_ACTIVE, false}},
+     .n = 1,
+     .archived = 'a',
+     .inline_too = true,
+     .code = KT_E_KEYRING_LOSES_KEY},
 };
 
 static void successor_loses_nothing(void **state)
 {
     (void)state;
-    const struct key_plan key = {'a', KT_KEY_KMS, KT_KEY_ACTIVE, false};
+    const struct key_plan keys[] = {{'a', KT_KEY_KMS, KT_KEY_ACTIVE, false}, {'c', KT_KEY_AESCBC, KT_KEY_READY, false}};
     for (size_t i = 0; i < KT_ARRAY_LEN(successors); i++) {
         struct kt_error err = KT_ERROR_INIT;
-        struct kt_keyset *old = make(successors[i].old, &key, 1);
+        struct kt_keyset *old = make(successors[i].old, keys, successors[i].inline_too ? 2 : 1);
         struct kt_keyset *set = make(successors[i].next, successors[i].keys, successors[i].n);
         if (successors[i].archived) {
             plan_id(successors[i].archived, set->info->archive[0].id);
