@@ -2,6 +2,7 @@
 #include "admin/command.h"
 
 #include "base/file.h"
+#include "base/printable.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -207,27 +208,45 @@ const struct kt_command *kt_command_find(const char *name)
     return NULL;
 }
 
-static int print_error_json(const struct kt_error *err)
+static const char *message_of(const struct kt_error *err)
 {
-    json_t *value = json_pack("{s:{s:s,s:s,s:s}}", "error", "code", kt_code_name(err->code), "message", err->message,
-                              "hint", err->hint);
-    if (value) {
-        json_dumpf(value, stderr, JSON_COMPACT);
-        fputc('\n', stderr);
-        json_decref(value);
-    }
-    return kt_code_exit(err->code);
+    return err->message[0] ? err->message : kt_code_text(err->code);
+}
+
+/* Also where there is no memory for it, it is one object: then without words of its own. */
+static void print_error_json(const struct kt_error *err)
+{
+    json_t *value = json_pack("{s:{s:s,s:o,s:o}}", "error", "code", kt_code_name(err->code), "message",
+                              kt_json_text(message_of(err)), "hint", kt_json_text(err->hint));
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    if (text)
+        fprintf(stderr, "%s\n", text);
+    else
+        fprintf(stderr, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\",\"hint\":\"\"}}\n", kt_code_name(err->code),
+                kt_code_text(err->code));
+    free(text);
+    json_decref(value);
 }
 
 int kt_print_error(const struct kt_options *options, const struct kt_error *err)
 {
+    static const struct kt_error unnamed = {.code = KT_E_INTERNAL};
+    if (err->code == KT_OK) /* whoever failed did not say why: that is no success */
+        err = &unnamed;
     fflush(stdout);
-    if (options->json)
-        return print_error_json(err);
-    fprintf(stderr, "keyturn: %s\n", err->message[0] ? err->message : kt_code_text(err->code));
+    if (options->json) {
+        print_error_json(err);
+        return kt_code_exit(err->code);
+    }
+    fprintf(stderr, "keyturn: %s\n", KT_PRINTABLE(message_of(err)));
     if (err->hint[0])
-        fprintf(stderr, "  %s\n", err->hint);
+        fprintf(stderr, "  %s\n", KT_PRINTABLE(err->hint));
     return kt_code_exit(err->code);
+}
+
+json_t *kt_json_text(const char *text)
+{
+    return json_string(KT_PRINTABLE(text));
 }
 
 json_t *kt_json_new(const char *kind)

@@ -61,10 +61,13 @@ bool kt_command_wants_json(int argc, char **argv);
 void kt_command_parse(struct kt_command_line *line, int argc, char **argv);
 const struct kt_command *kt_command_find(const char *name);
 
-/* "keyturn: message" and the hint on standard error, or one JSON object with -o json. Returns the exit status. */
+/* "keyturn: message" and the hint on standard error, or one JSON object with -o json; both made printable
+ * (base/printable.h). Returns the exit status, which is never 0. */
 int kt_print_error(const struct kt_options *options, const struct kt_error *err);
 /* {"apiVersion":"keyturn.dev/v1","kind":KIND}, to be filled and printed; steals nothing, NULL only out of memory. */
 json_t *kt_json_new(const char *kind);
+/* Text that is not ours, made printable, as json_string() would refuse it; NULL only out of memory. */
+json_t *kt_json_text(const char *text);
 /* Prints and frees. Fails where standard output does. */
 bool kt_json_print(json_t *value, struct kt_error *err) KT_MUST_CHECK;
 /* Flushes standard output: a result that did not arrive (closed pipe, full disk) is a failure. */

@@ -3,6 +3,7 @@
 #include "admin/opener_local.h"
 #include "admin/secret_input.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "keystore/recovery_key.h"
 
 #include <errno.h>
@@ -142,7 +143,7 @@ static bool prove_by_typing(struct kt_init *init, struct kt_slice document, cons
         if (key && opens(init, document, key, err))
             return true;
         if (i + 1 < TYPING_TRIES && err)
-            dprintf(terminal, "%s\n", err->message);
+            dprintf(terminal, "%s\n", KT_PRINTABLE(err->message));
     }
     return kt_error_hint(err, "nothing was made, so the key above opens nothing: keyturn init shows a new one");
 }

@@ -10,6 +10,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from program import BUILD, KEYTURN, Case, fault  # noqa: E402
+from strange_kms import StrangeKms  # noqa: E402
 
 MAKE_STATE = BUILD / "tests/make_state"
 
@@ -136,6 +137,43 @@ class Offers(Founded):
                     self.assertIn(b"generation 2", (state / "floor").read_bytes())
                     self.assertEqual([p.name for p in state.iterdir() if p.name.endswith(".tmp")], [])
                 restore()
+
+
+class Strangers(Founded):
+    """What others say, or how files are called, is never taken for an order by root's terminal, and never costs the JSON."""
+
+    def probe(self, *more, **says):
+        path = self.dir / "run/kms/kms.sock"
+        server = StrangeKms(path, **says)
+        try:
+            return self.keyturn("probe", "--config", self.config, "--timeout", "20", *more)
+        finally:
+            server.close()
+            path.unlink()
+
+    def test_a_front_that_sends_orders_to_the_terminal(self):
+        for says, status, word in [({"healthz": b"\x1b]0;owned\x07\xff"}, 8, "]0;owned"), ({"details": b"%1B]0;owned%07%FF"}, 3, "]0;owned")]:
+            with self.subTest(says=says):
+                run = self.expect(self.probe(**says), status)
+                self.assertIn("\\u001b" + word + "\\u0007\ufffd", run.stderr)
+                self.assertNotIn("\x1b", run.stdout + run.stderr)
+                self.expect(self.probe("-o", "json", **says), status, "FOUND" if status == 8 else "REFUSED", word)
+
+    def test_a_file_whose_name_is_no_text(self):
+        for name in [b"\xff", b"cut\xe2\x82", b"\x1b[2J"]:
+            with self.subTest(name=name):
+                run = subprocess.run([KEYTURN, "keyring", "offer", os.fsencode(self.work) + b"/" + name, "--config", self.config, "-o", "json"],
+                                     capture_output=True, timeout=60)
+                error = json.loads(run.stderr)["error"]
+                self.assertEqual((run.returncode, error["code"]), (1, "IO"))
+                self.assertIn(str(self.work), error["message"])
+                self.assertNotIn(b"\x1b", run.stderr)
+
+    def test_a_recovery_file_whose_name_is_no_text_has_a_field(self):
+        out = os.fsencode(self.work) + b"/\xff"
+        run = subprocess.run([KEYTURN, "init", "--dir", self.work / "e", "--yes", "--recovery-out", out, "-o", "json"], capture_output=True, timeout=60)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(json.loads(run.stdout)["recoveryKeyFile"], f"{self.work}/\ufffd")
 
 
 class Refuses(Case):
