@@ -89,6 +89,17 @@ class Offers(Founded):
         self.assertIn("would be installed", self.expect(self.offer(newer, "--dry-run"), 0).stdout)
         self.assertEqual(self.files(), before)
 
+    def test_dry_run_refuses_what_would_be_refused(self):
+        """A superseded keyring that cannot be read: its keys could get lost."""
+        newer = self.edit(self.work / "2.yaml", "add", "second")
+        (self.dir / "state/superseded").mkdir()
+        (self.dir / "state/superseded/1-0.yaml").symlink_to(newer)
+        before = self.files()
+        for more in [["--dry-run"], []]:
+            with self.subTest(more=more):
+                self.expect(self.offer(newer, "-o", "json", *more), 3, "REFUSED", "1-0.yaml")
+                self.assertEqual(self.files(), before)
+
     def refused(self, file, status, code):
         before = self.files()
         self.expect(self.offer(file, "-o", "json"), status, code)
