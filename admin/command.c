@@ -137,25 +137,76 @@ static error_t take_own(int key, char *arg, struct argp_state *state)
     return ARGP_ERR_UNKNOWN;
 }
 
-bool kt_option_takes_value(const char *word)
+/* As getopt_long(3) has it: by its name, or by a beginning that no other has. */
+static const struct argp_option *find_long(const char *name, size_t len)
+{
+    const struct argp_option *found = NULL;
+    for (const struct argp_option *o = common_options; o->name; o++) {
+        if (strncmp(o->name, name, len) != 0)
+            continue;
+        if (o->name[len] == '\0')
+            return o;
+        if (found)
+            return NULL;
+        found = o;
+    }
+    return found;
+}
+
+static const struct argp_option *find_short(char letter)
 {
     for (const struct argp_option *o = common_options; o->name; o++) {
-        bool is_short = o->key < 0x80 && word[0] == '-' && word[1] == (char)o->key && word[2] == '\0';
-        if (o->arg && (is_short || (strncmp(word, "--", 2) == 0 && strcmp(word + 2, o->name) == 0)))
-            return true;
+        if (o->key < 0x80 && o->key == letter)
+            return o;
     }
-    return false;
+    return NULL;
+}
+
+/* The common option with a value that is in this word (`--output`, `--out=json`, `-vo`, `-ojson`), or NULL. *ret_value:
+ * what the word has of it; NULL: the next word is it. */
+static const struct argp_option *option_with_value(const char *word, const char **ret_value)
+{
+    const struct argp_option *option = NULL;
+    *ret_value = NULL;
+    if (strncmp(word, "--", 2) == 0) {
+        size_t len = strcspn(word + 2, "=");
+        option = len > 0 ? find_long(word + 2, len) : NULL;
+        if (word[2 + len] == '=')
+            *ret_value = word + 2 + len + 1;
+        return option && option->arg ? option : NULL;
+    }
+    if (word[0] != '-')
+        return NULL;
+    for (word++; *word != '\0'; word++) {
+        option = find_short(*word);
+        if (!option)
+            return NULL;
+        if (option->arg) {
+            *ret_value = word[1] != '\0' ? word + 1 : NULL;
+            return option;
+        }
+    }
+    return NULL;
+}
+
+bool kt_option_takes_value(const char *word)
+{
+    const char *value = NULL;
+    return option_with_value(word, &value) && !value;
 }
 
 bool kt_command_wants_json(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "-ojson") == 0 || strcmp(argv[i], "--output=json") == 0)
-            return true;
-        if ((strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "--output") == 0) && i + 1 < argc)
-            return strcmp(argv[i + 1], "json") == 0;
+    bool json = false;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const char *value = NULL;
+        const struct argp_option *option = option_with_value(argv[i], &value);
+        if (option && !value && i + 1 < argc)
+            value = argv[++i];
+        if (option && option->key == 'o')
+            json = value && strcmp(value, "json") == 0;
     }
-    return false;
+    return json;
 }
 
 /* argp says nothing under ARGP_NO_ERRS, not even its help. */
@@ -164,7 +215,8 @@ static bool wants_help(int argc, char **argv)
     static const char *const words[] = {"--help", "-?", "--usage"};
     for (int i = 1; i < argc; i++) {
         for (size_t k = 0; k < KT_ARRAY_LEN(words); k++) {
-            if (strcmp(argv[i], words[k]) == 0)
+            size_t len = strlen(argv[i]);
+            if (strcmp(argv[i], words[k]) == 0 || (len > 2 && strncmp(argv[i], words[k], len) == 0))
                 return true;
         }
     }
@@ -280,13 +332,7 @@ struct kt_config *kt_options_config(const struct kt_options *options, struct kt_
         kt_fail(err, KT_E_NOMEM, "out of memory");
         return NULL;
     }
-    if (!kt_config_load(kt_config_path(options->config), config, err)) {
-        if (err && err->sys_errno == ENOENT && !err->hint[0])
-            kt_error_hint(err,
-                          "keyturn init makes it; where it is elsewhere, name it: --config FILE, or KEYTURN_CONFIG");
-        return NULL;
-    }
-    if (!kt_config_need_owner(config, err))
+    if (!kt_config_load(kt_config_path(options->config), config, err) || !kt_config_need_owner(config, err))
         return NULL;
     return KT_TAKE_PTR(config);
 }

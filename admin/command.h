@@ -22,7 +22,8 @@ struct kt_options {
     bool to_come;         /* one was given that a later release brings */
 };
 extern const struct argp kt_options_argp;
-/* Of common options and of those to come: whether it takes a value as the next word. */
+/* Of common options and of those to come, abbreviated or in a cluster too: whether it takes the next word as a value.
+ */
 bool kt_option_takes_value(const char *word) KT_MUST_CHECK;
 
 struct kt_command {
@@ -55,7 +56,7 @@ struct kt_command_line {
     void *closure;
     struct kt_options options;
 };
-/* Whether they ask for JSON, where they cannot be parsed, or not yet. */
+/* Whether they ask for JSON, where they cannot be parsed, or not yet: the last -o counts, as it does when parsed. */
 bool kt_command_wants_json(int argc, char **argv);
 /* Exits with status 2 on wrong use, 0 after --help, as argp does; the error is JSON where that was asked for. */
 void kt_command_parse(struct kt_command_line *line, int argc, char **argv);

@@ -109,6 +109,21 @@ struct kt_secret *kt_terminal_read_secret(int fd, const char *prompt, struct kt_
     return trimmed(typed, len, err);
 }
 
+/* A link, or what a shell makes of <(...), is no file that only we may read. */
+static struct kt_secret *read_file(const char *key_file, struct kt_error *err)
+{
+    const struct kt_file_rules rules = {.max = TYPED_MAX, .owner = geteuid(), .forbidden_mode = 0077};
+    struct kt_error why = KT_ERROR_INIT;
+    struct kt_secret *text = kt_file_read_secret(AT_FDCWD, key_file, &rules, &why);
+    if (text)
+        return text;
+    if (why.code == KT_E_PERMISSION && why.hint[0] == '\0')
+        kt_error_hint(&why, "--key-file - reads the recovery key from standard input, whatever that is");
+    if (err)
+        *err = why;
+    return NULL;
+}
+
 static struct kt_secret *read_from(const char *key_file, const char *prompt, struct kt_error *err)
 {
     if (!key_file) {
@@ -122,8 +137,7 @@ static struct kt_secret *read_from(const char *key_file, const char *prompt, str
             return NULL;
         return trimmed(typed, len, err);
     }
-    const struct kt_file_rules rules = {.max = TYPED_MAX, .owner = geteuid(), .forbidden_mode = 0077};
-    return kt_file_read_secret(AT_FDCWD, key_file, &rules, err);
+    return read_file(key_file, err);
 }
 
 struct kt_secret *kt_recovery_key_ask(const char *key_file, const char *prompt, struct kt_error *err)

@@ -196,6 +196,17 @@ class Refuses(Case):
             self.expect(self.keyturn(*command, *([] if "xml" in command else ["-o", "json"])), 2, *([] if "xml" in command else ["USAGE"]))
         self.assertIn("Usage:", self.expect(self.keyturn("status", "-o", "json", "--help"), 0).stdout)
 
+    def test_json_is_asked_for_in_every_way_that_options_have(self):
+        for options in [["-vo", "json"], ["-vojson"], ["--out", "json"], ["--ou=json"], ["-o", "text", "-o", "json"], ["--timeout", "5", "-ojson"]]:
+            with self.subTest(options=options):
+                self.expect(self.keyturn("status", "surplus", *options), 2, "USAGE")
+                self.expect(self.keyturn(*options, "status", "surplus"), 2, "USAGE")
+                self.assertIn("Usage:", self.expect(self.keyturn("status", *options, "--hel"), 0).stdout)
+        for options in [["-o", "json", "-o", "text"], ["--config", "-ojson"], ["--", "-ojson"], ["--key-file=x", "-vo", "text"]]:
+            with self.subTest(options=options):
+                run = self.expect(self.keyturn("version", "surplus", *options), 2)
+                self.assertFalse(run.stderr.startswith("{"), run.stderr)
+
     def test_a_configuration_that_is_missing_or_wrong(self):
         self.config = self.work / "c.yaml"
         self.expect(self.keyturn("key", "list", "--config", self.config, "-o", "json"), 2, "CONFIG", "keyturn init")
@@ -217,6 +228,11 @@ class Refuses(Case):
                 self.assertEqual(run.returncode, 6, run.stderr)
                 self.assertNotIn(right[5:30], run.stderr + run.stdout)
         self.expect(self.keyturn("recovery", "verify", "--config", self.config, "--key-file", "-", stdin=right.lower().replace("-", " ")), 0)
+        link = self.work / "link"
+        link.symlink_to(self.recovery)
+        for other in [link, "/dev/stdin"]:
+            run = self.keyturn("recovery", "verify", "--config", self.config, "--key-file", other, "-o", "json", stdin=right)
+            self.expect(run, 3, "PERMISSION", "--key-file - ")
         self.recovery.chmod(0o644)
         self.expect(self.keyturn("recovery", "verify", "--config", self.config, "--key-file", self.recovery, "-o", "json"), 3, "PERMISSION", "chmod")
 
