@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/init.h"
-#include "admin/secret_input.h"
+#include "admin/terminal.h"
 #include "base/file.h"
 #include "base/printable.h"
 

@@ -2,6 +2,7 @@
 #include "admin/init.h"
 #include "admin/opener_local.h"
 #include "admin/secret_input.h"
+#include "admin/terminal.h"
 #include "base/file.h"
 #include "base/printable.h"
 #include "keystore/recovery_key.h"
@@ -139,6 +140,8 @@ static bool prove_by_typing(struct kt_init *init, struct kt_slice document, cons
     for (int i = 0; i < TYPING_TRIES; i++) {
         KT_CLEANUP(kt_secret_free_p)
         struct kt_secret *typed = kt_terminal_read_secret(terminal, "Type it in, from your paper: ", err);
+        if (!typed && err && err->code == KT_E_IO)
+            return kt_error_prefix(err, "nothing was made");
         KT_CLEANUP(kt_secret_free_p) struct kt_secret *key = typed ? kt_recovery_key_parse(typed, err) : NULL;
         if (key && opens(init, document, key, err))
             return true;

@@ -6,9 +6,11 @@ import os
 import pathlib
 import pty
 import re
+import select
 import shutil
-import subprocess
+import signal
 import sys
+import termios
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -138,6 +140,66 @@ class Terminal(Case):
         status, seen = self.dialogue(lambda key, n: "nonsense")
         self.assertEqual(status, 6, seen)
         self.assertFalse(self.config.exists(), "nothing is in force that nobody can recover")
+
+
+class Jobs(Case):
+    """keyturn as a job of a shell that has the terminal: whatever ends or stops it leaves the echo on."""
+
+    def shell(self, arguments):
+        """Runs in the child that has the terminal. Says how each wait for the job ended and whether the terminal echoes,
+        and lets a stopped job go on."""
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        job = os.fork()
+        if job == 0:
+            os.setpgid(0, 0)
+            os.tcsetpgrp(0, os.getpid())
+            signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+            os.execv(KEYTURN, [str(KEYTURN), *arguments])
+        while True:
+            status = os.waitpid(job, os.WUNTRACED)[1]
+            os.tcsetpgrp(0, os.getpid())
+            echo = bool(termios.tcgetattr(0)[3] & termios.ECHO)
+            what = "stopped" if os.WIFSTOPPED(status) else f"ended {os.waitstatus_to_exitcode(status)}"
+            os.write(1, f"[{what} echo {echo}]".encode())
+            if not os.WIFSTOPPED(status):
+                return
+            os.tcsetpgrp(0, job)
+            os.kill(-job, signal.SIGCONT)
+
+    def job(self, keys):
+        """keys: what is typed at each prompt."""
+        pid, fd = pty.fork()
+        if pid == 0:
+            try:
+                self.shell(["recovery", "verify", "--config", str(self.config)])
+            finally:
+                os._exit(0)
+        seen = b""
+        for typed in keys:
+            seen += self.until(fd, b"Recovery key: ")
+            os.write(fd, typed)
+        seen += self.until(fd, b"[ended")
+        seen += self.until(fd, b"]")
+        os.close(fd)
+        os.waitpid(pid, 0)
+        return re.findall(r"\[(.*?)\]", seen.decode())
+
+    def until(self, fd, words):
+        seen = b""
+        while words not in seen:
+            self.assertTrue(select.select([fd], [], [], 60)[0], seen)
+            seen += os.read(fd, 1)
+        return seen
+
+    def test_stopped_and_continued_it_asks_again(self):
+        self.expect(self.init(), 0)
+        key = self.recovery.read_bytes().strip()
+        self.assertEqual(self.job([b"half a k\x1a", b"\x1a", key + b"\n"]), ["stopped echo True", "stopped echo True", "ended 0 echo True"])
+
+    def test_interrupted_it_ends_by_the_signal(self):
+        self.expect(self.init(), 0)
+        self.assertEqual(self.job([b"half\x03"]), [f"ended {-signal.SIGINT} echo True"])
+        self.assertEqual(self.job([b"half\x1c"]), [f"ended {-signal.SIGQUIT} echo True"])
 
 
 class Interrupted(Case):
