@@ -170,6 +170,12 @@ class Strangers(Founded):
                 self.assertNotIn("\x1b", run.stdout + run.stderr)
                 self.expect(self.probe("-o", "json", **says), status, "FOUND" if status == 8 else "REFUSED", word)
 
+    def test_every_character_that_a_socket_may_have_reaches_it(self):
+        self.dir = self.work / "-._~!$&'()*+;=:@"
+        self.config = self.dir / "keyturn.yaml"
+        self.expect(self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", self.work / "r"), 0)
+        self.expect(self.probe(healthz=b"reached"), 8)
+
     def test_a_file_whose_name_is_no_text(self):
         for name in [b"\xff", b"cut\xe2\x82", b"\x1b[2J"]:
             with self.subTest(name=name):
