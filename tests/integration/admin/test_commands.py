@@ -8,6 +8,8 @@ import subprocess
 import sys
 import unittest
 
+import yaml
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from program import BUILD, KEYTURN, Case, fault  # noqa: E402
 from strange_kms import StrangeKms  # noqa: E402
@@ -58,6 +60,15 @@ class Shows(Founded):
         run = self.expect(self.keyturn("config", "show", "--config", self.config), 0)
         self.assertIn(f"endpoint: unix://{self.dir}/run/kms/kms.sock\n", run.stdout)
         self.assertTrue(run.stdout.endswith("      - identity: {}\n"))
+
+    def test_config_show_names_the_provider_as_a_string(self):
+        text = self.config.read_text()
+        for name in ["keyturn", "123", "null", "No", "1e3", "0x1f", "1_000", ".5", "2001-01-01", "-"]:
+            with self.subTest(name=name):
+                self.config.write_text(text.replace('provider: "keyturn"', f'provider: "{name}"'))
+                run = self.expect(self.keyturn("config", "show", "--config", self.config), 0)
+                kms = yaml.safe_load(run.stdout)["resources"][0]["providers"][0]["kms"]
+                self.assertEqual((kms["name"], kms["endpoint"]), (name, f"unix://{self.dir}/run/kms/kms.sock"))
 
     def test_options_may_stand_before_the_command(self):
         self.expect(self.keyturn("--config", self.config, "-o", "json", "key", "list"), 0)
