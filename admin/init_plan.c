@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/init.h"
 #include "base/file.h"
+#include "base/ipc.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -40,38 +41,72 @@ static bool plan_dir(struct kt_init *init, struct kt_error *err)
            join(config->metrics_listen, sizeof(config->metrics_listen), real, "run/metrics.sock", err);
 }
 
+/* By the rules of keyturn.yaml itself, before anything is made by that name. */
+static bool check_config(const struct kt_config *config, struct kt_error *err)
+{
+    KT_CLEANUP(kt_free_p) struct kt_config *back = malloc(sizeof(*back));
+    KT_CLEANUP_BYTES struct kt_bytes text = {0};
+    if (!back)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    return kt_config_format(config, &text, err) && kt_config_parse(kt_bytes_view(&text), back, err);
+}
+
+static bool fail_node(struct kt_error *err)
+{
+    kt_fail(err, KT_E_USAGE, "the node's name is not one that Kubernetes takes, or is \"recovery\"");
+    return kt_error_hint(err, "--node NAME: 1 to %u of a-z 0-9 . -, as `kubectl get nodes` shows it", KT_NAME_MAX);
+}
+
+/* With all else at its default, a configuration that is not valid has a wrong name. */
 static bool plan_node(struct kt_init *init, struct kt_error *err)
 {
     char host[256] = "";
+    struct kt_error why = KT_ERROR_INIT;
     if (!init->node && gethostname(host, sizeof(host) - 1) != 0)
         return kt_fail_errno(err, KT_E_IO, "the host's name");
     const char *name = init->node ? init->node : host;
     size_t len = strlen(name);
-    bool valid = len > 0 && len <= KT_NAME_MAX;
-    for (size_t i = 0; valid && i < len; i++) {
+    if (len > KT_NAME_MAX)
+        return fail_node(err);
+    for (size_t i = 0; i <= len; i++)
         init->config->node[i] = (char)tolower((unsigned char)name[i]);
-        valid = isalnum((unsigned char)name[i]) || ((name[i] == '-' || name[i] == '.') && i > 0 && i + 1 < len);
+    if (strcmp(init->config->node, "recovery") == 0)
+        return fail_node(err);
+    if (check_config(init->config, &why))
+        return true;
+    if (why.code == KT_E_CONFIG)
+        return fail_node(err);
+    if (err)
+        *err = why;
+    return false;
+}
+
+static bool is_listed(const struct kt_ids *ids, uint32_t id)
+{
+    for (size_t i = 0; i < ids->n; i++) {
+        if (ids->ids[i] == id)
+            return true;
     }
-    if (!valid || strcmp(init->config->node, "recovery") == 0) {
-        kt_fail(err, KT_E_USAGE, "the node's name is not one that Kubernetes takes, or is \"recovery\"");
-        return kt_error_hint(err, "--node NAME: 1 to %u of a-z 0-9 . -, as `kubectl get nodes` shows it", KT_NAME_MAX);
-    }
-    init->config->node[len] = '\0';
-    return true;
+    return false;
 }
 
 static bool plan_uids(struct kt_init *init, struct kt_error *err)
 {
     struct kt_ids *uids = &init->config->kms_uids;
     for (size_t i = 0; i < init->allow_uids.n; i++) {
-        bool known = false;
-        for (size_t k = 0; k < uids->n; k++)
-            known = known || uids->ids[k] == init->allow_uids.ids[i];
-        if (known)
+        uint32_t id = init->allow_uids.ids[i];
+        if (id == KT_OVERFLOW_ID) {
+            kt_fail(err, KT_E_USAGE,
+                    "--allow-uid %u: is nobody, as whom all count who have no number here; a caller who "
+                    "looks like that is never answered",
+                    KT_OVERFLOW_ID);
+            return kt_error_hint(err, "give the caller an account with a number of its own");
+        }
+        if (is_listed(uids, id))
             continue;
         if (uids->n == KT_CONFIG_IDS_MAX)
             return kt_fail(err, KT_E_USAGE, "--allow-uid: at most %u users", KT_CONFIG_IDS_MAX);
-        uids->ids[uids->n++] = init->allow_uids.ids[i];
+        uids->ids[uids->n++] = id;
         /* Others must be able to connect before SO_PEERCRED can tell who they are. */
         init->config->kms_mode = 0666;
     }
@@ -85,7 +120,7 @@ bool kt_init_plan(struct kt_init *init, struct kt_error *err)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     kt_config_defaults(init->config);
     snprintf(init->config_path, sizeof(init->config_path), "%s", kt_config_path(init->options->config));
-    if (init->dir && !plan_dir(init, err))
+    if (!plan_node(init, err) || (init->dir && !plan_dir(init, err)))
         return false;
     if (!init->dir && geteuid() != 0) {
         kt_fail(err, KT_E_USAGE, "only root can write %s and %s", init->config_path, init->config->state_dir);
@@ -93,7 +128,7 @@ bool kt_init_plan(struct kt_init *init, struct kt_error *err)
     }
     snprintf(init->config->path, sizeof(init->config->path), "%s", init->config_path);
     snprintf(init->staging, sizeof(init->staging), "%.4096s.init", init->config->state_dir);
-    return plan_node(init, err) && plan_uids(init, err);
+    return plan_uids(init, err);
 }
 
 void kt_init_staged(const struct kt_init *init, const char *name, char ret[KT_INIT_PATH_MAX + 64])

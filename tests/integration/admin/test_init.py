@@ -88,11 +88,14 @@ class Refuses(Case):
 
     def test_wrong_use(self):
         cases = [(["--tpm"], 2, "UNSUPPORTED"), (["--provider", "aescbc"], 2, "UNSUPPORTED"), (["--node", "Not_A_Name"], 2, "USAGE"),
-                 (["--node", "recovery"], 2, "USAGE"), (["--node", "x" * 64], 2, "USAGE")]
+                 (["--node", "recovery"], 2, "USAGE"), (["--node", "x" * 64], 2, "USAGE"), (["--node", "a..b"], 2, "USAGE"),
+                 (["--node", "a-.b"], 2, "USAGE"), (["--node", "a.-b"], 2, "USAGE"), (["--node", ""], 2, "USAGE"), (["--node", 'a"\nb: c'], 2, "USAGE"),
+                 (["--allow-uid", "65534"], 2, "USAGE"), (["--allow-uid", "1", "--allow-uid", "65534", "--dry-run"], 2, "USAGE")]
         for more, status, code in cases:
             with self.subTest(more=more):
-                self.expect(self.init(*more, "-o", "json"), status, code)
-                self.assertNotIn("recovery", self.files())
+                error = self.expect(self.init(*more, "-o", "json"), status, code).stderr
+                self.assertEqual("nobody" in error, "65534" in more, error)
+                self.assertEqual(self.files(), {})
         for more in [["--allow-uid", "-1"], ["--allow-uid", "4294967295"], ["--provider", "rot13"], ["surplus"]]:
             with self.subTest(more=more):
                 self.assertEqual(self.init(*more).returncode, 2)
