@@ -155,17 +155,31 @@ static bool run(struct kt_init *init, struct kt_error *err)
     return check_terminal(init, err) && confirm(init, err) && make(init, err);
 }
 
+static void print_plan(const struct kt_init *init)
+{
+    if (init->finished_earlier)
+        printf("Would write %s: all that is missing of an earlier init that was cut short.\n"
+               "The recovery key that it gave out stays valid.\n",
+               KT_PRINTABLE(init->config_path));
+    else
+        printf("Would make %s (keyring, first key, private half of %s) and %s.\n",
+               KT_PRINTABLE(init->config->state_dir), init->config->node, KT_PRINTABLE(init->config_path));
+}
+
 static void print_text(const struct kt_init *init)
 {
     const bool system = !init->dir;
     if (init->options->dry_run) {
-        printf("Would make %s (keyring, first key, private half of %s) and %s.\n",
-               KT_PRINTABLE(init->config->state_dir), init->config->node, KT_PRINTABLE(init->config_path));
+        print_plan(init);
         return;
     }
     printf("%s: keyring generation 1 with one key (kmskey), for node %s and the recovery key.\n",
            KT_PRINTABLE(init->config->state_dir), init->config->node);
-    if (init->recovery_out && !init->finished_earlier)
+    if (init->finished_earlier)
+        printf("An earlier init made it and was cut short; now there is %s too. The recovery key is the one that\n"
+               "the earlier init gave out; this one wrote none.\n",
+               KT_PRINTABLE(init->config_path));
+    else if (init->recovery_out)
         printf("%s: the recovery key. It was proved to open the keyring; move it off this machine.\n",
                KT_PRINTABLE(init->recovery_out));
     puts("\nNext:");
@@ -190,13 +204,18 @@ static bool print(const struct kt_init *init, struct kt_error *err)
     }
     json_t *value = kt_json_new("Init");
     if (value) {
-        json_object_set_new(value, "changed", json_boolean(!init->options->dry_run));
+        const bool dry = init->options->dry_run;
+        json_object_set_new(value, "changed", json_boolean(!dry));
+        json_object_set_new(value, "finishedEarlier", json_boolean(init->finished_earlier && !dry));
+        if (dry)
+            json_object_set_new(value, "wouldFinishEarlier", json_boolean(init->finished_earlier));
         json_object_set_new(value, "config", kt_json_text(init->config_path));
         json_object_set_new(value, "stateDir", kt_json_text(init->config->state_dir));
         json_object_set_new(value, "node", kt_json_text(init->config->node));
         json_object_set_new(value, "kmsSocket", kt_json_text(init->config->kms_socket));
         json_object_set_new(value, "controlSocket", kt_json_text(init->config->control_socket));
-        json_object_set_new(value, "recoveryKeyFile", kt_json_text(init->recovery_out ? init->recovery_out : ""));
+        json_object_set_new(value, "recoveryKeyFile",
+                            kt_json_text(init->recovery_out && !init->finished_earlier ? init->recovery_out : ""));
     }
     return kt_json_print(value, err);
 }

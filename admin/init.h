@@ -24,13 +24,12 @@ struct kt_init {
     struct kt_state_dir *staged; /* holds the lock of the staging directory */
     bool recovery_made;          /* recovery_out was made by this run */
     bool committed;              /* the keyring has its place: from here on recovery_out is the only key to it */
-    bool finished_earlier;       /* a killed init had only keyturn.yaml left to write */
+    bool finished_earlier; /* a killed init had only keyturn.yaml left to write; in a dry run: it would be written */
 };
 
 /* Fills config, paths, from the options. */
 bool kt_init_plan(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
-/* KT_E_EXISTS if there is a keyring or a configuration already. Sets finished_earlier after completing a killed init.
- */
+/* KT_E_EXISTS if there is a keyring or a configuration already. Completes a killed init (kt_init_finish). */
 bool kt_init_check(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 /* The staging directory, empty but for the opener's folder and work.yaml; locked. */
 bool kt_init_stage(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
@@ -42,6 +41,11 @@ bool kt_init_prove(struct kt_init *init, struct kt_slice document, const struct 
                    struct kt_error *err) KT_MUST_CHECK;
 /* keyring.yaml, floor, the rename, keyturn.yaml. */
 bool kt_init_commit(struct kt_init *init, struct kt_slice document, struct kt_error *err) KT_MUST_CHECK;
+/* Writes the keyturn.yaml that a killed init has left to be written, and sets config to what is in it and
+ * finished_earlier; in a dry run only these. */
+bool kt_init_finish(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
+/* Makes *err KT_E_INCOMPLETE: the keyring has its place, and the recovery key belongs to it. Returns false. */
+bool kt_init_fail_incomplete(struct kt_error *err);
 /* Path of NAME in the staging directory. */
 void kt_init_staged(const struct kt_init *init, const char *name, char ret[KT_INIT_PATH_MAX + 64]);
 /* The configuration that waits in the state directory for its place. */

@@ -234,11 +234,39 @@ bool kt_init_commit(struct kt_init *init, struct kt_slice document, struct kt_er
     if (rename(init->staging, init->config->state_dir) != 0)
         return kt_fail_errno(err, KT_E_IO, "%s: cannot become %s", init->staging, init->config->state_dir);
     init->committed = true;
-    if (write_pending(init, err))
-        return true;
+    return write_pending(init, err) || kt_init_fail_incomplete(err);
+}
+
+bool kt_init_fail_incomplete(struct kt_error *err)
+{
     if (err)
         err->code = KT_E_INCOMPLETE;
     (void)kt_error_prefix(err, "the keyring is made, but not all around it");
     return kt_error_hint(err,
                          "keep the recovery key, it belongs to this keyring; mend this and run keyturn init again");
+}
+
+/* It may be of another node's name than this run was given. */
+static bool read_pending(struct kt_init *init, const char *pending, struct kt_bytes *ret, struct kt_error *err)
+{
+    const struct kt_file_rules rules = {.max = KT_CONFIG_FILE_MAX, .owner = geteuid(), .forbidden_mode = 0022};
+    if (!kt_file_read(AT_FDCWD, pending, &rules, ret, err))
+        return false;
+    return kt_config_parse(kt_bytes_view(ret), init->config, err) || kt_error_prefix(err, "%s", pending);
+}
+
+bool kt_init_finish(struct kt_init *init, struct kt_error *err)
+{
+    char pending[KT_INIT_PATH_MAX + 64];
+    const struct kt_file_attrs attrs = {.mode = 0644, .uid = KT_ANY_UID, .gid = (gid_t)-1};
+    KT_CLEANUP_BYTES struct kt_bytes text = {0};
+    snprintf(pending, sizeof(pending), "%s/" KT_INIT_PENDING, init->config->state_dir);
+    if (!read_pending(init, pending, &text, err))
+        return false;
+    init->finished_earlier = true;
+    if (init->options->dry_run)
+        return true;
+    return sync_parent(init->config->state_dir, err) &&
+           kt_file_create(AT_FDCWD, init->config_path, kt_bytes_view(&text), &attrs, err) &&
+           kt_file_remove(AT_FDCWD, pending, err);
 }

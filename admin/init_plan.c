@@ -144,20 +144,6 @@ static bool exists(const char *dir, const char *name)
     return lstat(path, &st) == 0;
 }
 
-static bool finish_earlier(struct kt_init *init, struct kt_error *err)
-{
-    char pending[KT_INIT_PATH_MAX + 64];
-    snprintf(pending, sizeof(pending), "%s/" KT_INIT_PENDING, init->config->state_dir);
-    const struct kt_file_rules rules = {.max = KT_CONFIG_FILE_MAX, .owner = geteuid(), .forbidden_mode = 0022};
-    const struct kt_file_attrs attrs = {.mode = 0644, .uid = KT_ANY_UID, .gid = (gid_t)-1};
-    KT_CLEANUP_BYTES struct kt_bytes text = {0};
-    if (!kt_file_read(AT_FDCWD, pending, &rules, &text, err) ||
-        !kt_file_create(AT_FDCWD, init->config_path, kt_bytes_view(&text), &attrs, err))
-        return false;
-    init->finished_earlier = true;
-    return kt_file_remove(AT_FDCWD, pending, err);
-}
-
 /* "/real/directory/name", whether that name exists or not; NULL: its directory does not. */
 static char *resolve_place(const char *path)
 {
@@ -210,7 +196,7 @@ bool kt_init_check(struct kt_init *init, struct kt_error *err)
                              state_dir);
     }
     if (exists(state_dir, KT_INIT_PENDING) && exists(state_dir, "keyring.yaml"))
-        return init->options->dry_run || finish_earlier(init, err);
+        return kt_init_finish(init, err) || kt_init_fail_incomplete(err);
     if (exists(state_dir, "keyring.yaml") || exists(state_dir, "floor") || exists(state_dir, "opener")) {
         kt_fail(err, KT_E_EXISTS, "%s holds a keyring, but there is no %s", state_dir, init->config_path);
         return kt_error_hint(err, "put that file back (its owner: line cannot be guessed), or move %s away", state_dir);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """keyturn init: what it makes, what it refuses, and that a kill or a full disk at any write leaves a node that the next
 init brings to its end, with a recovery key that opens."""
+import json
 import os
 import pathlib
 import pty
@@ -108,6 +109,67 @@ class Refuses(Case):
     def test_a_directory_whose_sockets_would_have_too_long_a_path(self):
         self.expect(self.keyturn("init", "--dir", self.work / ("x" * 120), "--yes", "--recovery-out", self.recovery, "-o", "json"), 2,
                     "USAGE", "107")
+
+
+class Finishes(Case):
+    """What a kill between the keyring's rename and keyturn.yaml leaves, and the run that brings it to its end."""
+
+    def cut_short(self):
+        self.config.rename(self.dir / "state/keyturn.yaml.init")
+
+    def again(self, *more, env=None):
+        """Of another recovery file and node name: neither counts."""
+        return self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", self.work / "new", "--node", "other", *more, env=env)
+
+    def setUp(self):
+        super().setUp()
+        self.expect(self.init("--node", "cp-1"), 0)
+        self.whole = self.files()
+        self.cut_short()
+        self.cut = self.files()
+
+    def test_says_whose_recovery_key_counts(self):
+        text = self.expect(self.again(), 0).stdout
+        self.assertIn("node cp-1", text)
+        self.assertIn("the one that\nthe earlier init gave out", text)
+        self.assertNotIn("other", text.replace("another", ""))
+        self.assertNotIn(str(self.work / "new"), text)
+        self.assertEqual(self.files(), self.whole)
+        self.expect(self.keyturn("recovery", "verify", "--config", self.config, "--key-file", self.recovery), 0)
+
+    def test_as_json(self):
+        said = json.loads(self.expect(self.again("-o", "json"), 0).stdout)
+        self.assertEqual((said["changed"], said["finishedEarlier"], said["recoveryKeyFile"], said["node"]), (True, True, "", "cp-1"))
+        shutil.rmtree(self.dir)
+        said = json.loads(self.expect(self.again("-o", "json"), 0).stdout)
+        self.assertEqual((said["changed"], said["finishedEarlier"], said["recoveryKeyFile"], said["node"]),
+                         (True, False, str(self.work / "new"), "other"))
+
+    def test_dry_run_tells_it_from_a_new_one(self):
+        text = self.expect(self.again("--dry-run"), 0).stdout
+        self.assertIn(f"Would write {self.config}", text)
+        self.assertNotIn("Would make", text)
+        said = json.loads(self.expect(self.again("--dry-run", "-o", "json"), 0).stdout)
+        self.assertEqual((said["changed"], said["finishedEarlier"], said["wouldFinishEarlier"]), (False, False, True))
+        self.assertEqual(self.files(), self.cut)
+
+    def test_what_cannot_be_finished_is_incomplete(self):
+        pending = self.dir / "state/keyturn.yaml.init"
+        pending.write_text("kind: Other\n")
+        for more in [[], ["--dry-run"]]:
+            self.expect(self.again("-o", "json", *more), 4, "INCOMPLETE", "keep the recovery key")
+
+    def test_disk_full_at_each_write(self):
+        last = self.writes(lambda env: self.again(env=env))
+        self.assertGreater(last, 5)
+        for at in range(1, last + 1):
+            self.cut_short()
+            with self.subTest(at=at):
+                run = self.again("-o", "json", env=fault(at, "enospc"))
+                if run.returncode != 0:
+                    self.expect(run, 4, "INCOMPLETE", "keep the recovery key")
+                self.assertIn(self.again().returncode, [0, 3])
+                self.assertEqual(self.config.read_bytes(), self.whole["d/keyturn.yaml"])
 
 
 class Terminal(Case):
