@@ -18,7 +18,8 @@ struct kt_init {
     struct kt_ids allow_uids; /* --allow-uid */
     const struct kt_options *options;
 
-    struct kt_config *config; /* the one to be written; owner set once founded */
+    struct kt_config *config;    /* the one to be written; owner set once founded */
+    char home[KT_INIT_PATH_MAX]; /* where dir is or will be, absolute, without links; "": the system's paths */
     char config_path[4096];
     char staging[KT_INIT_PATH_MAX];
     struct kt_state_dir *staged; /* holds the lock of the staging directory */
@@ -27,9 +28,12 @@ struct kt_init {
     bool finished_earlier; /* a killed init had only keyturn.yaml left to write; in a dry run: it would be written */
 };
 
-/* Fills config, paths, from the options. */
+/* Fills config, paths, from the options; makes nothing. What keyturn.yaml could not have is refused. */
 bool kt_init_plan(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
-/* KT_E_EXISTS if there is a keyring or a configuration already. Completes a killed init (kt_init_finish). */
+/* "/real/directory/name", whether that name exists or not. Heap; NULL with errno: its directory does not. */
+char *kt_init_place(const char *path) KT_MUST_CHECK;
+/* KT_E_EXISTS if there is a keyring or a configuration already; refuses all else that would fail later, as far as it
+ * can be seen. Completes a killed init (kt_init_finish). */
 bool kt_init_check(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 /* The staging directory, empty but for the opener's folder and work.yaml; locked. */
 bool kt_init_stage(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;

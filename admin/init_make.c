@@ -46,12 +46,21 @@ static bool write_config(const struct kt_init *init, const char *state_dir, cons
     return kt_config_format(config, &text, err) && kt_file_replace(AT_FDCWD, path, kt_bytes_view(&text), &attrs, err);
 }
 
+static bool make_home(const struct kt_init *init, struct kt_error *err)
+{
+    const struct kt_file_attrs attrs = {.mode = 0755, .uid = KT_ANY_UID, .gid = (gid_t)-1};
+    struct stat st;
+    if (init->home[0] == '\0' || (lstat(init->home, &st) == 0 && S_ISDIR(st.st_mode)))
+        return true;
+    return kt_dir_make(AT_FDCWD, init->home, &attrs, err);
+}
+
 bool kt_init_stage(struct kt_init *init, struct kt_error *err)
 {
     char path[KT_INIT_PATH_MAX + 64];
     struct kt_file_attrs state_attrs, opener_attrs;
     if (!account_attrs(init->config->account_keeper, 0711, &state_attrs, err) ||
-        !account_attrs(init->config->account_opener, 0700, &opener_attrs, err) ||
+        !account_attrs(init->config->account_opener, 0700, &opener_attrs, err) || !make_home(init, err) ||
         !kt_dir_make(AT_FDCWD, init->staging, &state_attrs, err))
         return false;
     init->staged = kt_state_dir_open(init->staging, err);

@@ -29,9 +29,9 @@ class Case(unittest.TestCase):
         self.recovery = self.work / "recovery"
         self.config = self.dir / "keyturn.yaml"
 
-    def keyturn(self, *arguments, env=None, stdin=""):
+    def keyturn(self, *arguments, env=None, stdin="", cwd=None):
         return subprocess.run([KEYTURN, *map(str, arguments)], capture_output=True, text=True, input=stdin, timeout=120,
-                              env={**os.environ, **(env or {})}, start_new_session=True)
+                              env={**os.environ, **(env or {})}, start_new_session=True, cwd=cwd)
 
     def init(self, *more, env=None):
         return self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", self.recovery, *more, env=env)

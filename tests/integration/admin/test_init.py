@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """keyturn init: what it makes, what it refuses, and that a kill or a full disk at any write leaves a node that the next
 init brings to its end, with a recovery key that opens."""
+import fcntl
 import json
 import os
 import pathlib
@@ -48,7 +49,28 @@ class Makes(Case):
 
     def test_dry_run_makes_nothing(self):
         self.expect(self.init("--dry-run"), 0)
-        self.assertEqual(self.files(), {})
+        self.assertEqual(list(self.work.iterdir()), [])
+
+    def test_a_directory_by_any_of_its_names(self):
+        link = self.work / "link"
+        link.symlink_to("d", target_is_directory=True)
+        for name, made in [("d/", False), ("d//", True), (".", True), ("../d/.", True), (str(link), True), (f"{link}/", True)]:
+            with self.subTest(name=name, made=made):
+                if made:
+                    self.dir.mkdir()
+                self.expect(self.keyturn("init", "--dir", name, "--yes", "--recovery-out", self.recovery, cwd=self.dir if name[0] == "." else self.work), 0)
+                self.assertIn(f'stateDir: "{self.dir}/state"\n', self.config.read_text())
+                self.expect(self.keyturn("recovery", "verify", "--config", self.config, "--key-file", self.recovery), 0)
+                shutil.rmtree(self.dir)
+                self.recovery.unlink()
+
+    def test_the_recovery_key_in_the_directory_that_it_makes(self):
+        for where in [self.dir / "recovery", f"{self.dir}//recovery"]:
+            with self.subTest(where=where):
+                for more in [["--dry-run"], []]:
+                    self.expect(self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", where, *more), 0)
+                self.expect(self.keyturn("recovery", "verify", "--key-file", self.dir / "recovery", "--config", self.config), 0)
+                shutil.rmtree(self.dir)
 
 
 class Refuses(Case):
@@ -87,6 +109,78 @@ class Refuses(Case):
         self.expect(self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", beside), 0)
         self.expect(self.keyturn("recovery", "verify", "--key-file", beside, "--config", self.config), 0)
 
+    def refused(self, status, code, words="", directory=None, recovery=None):
+        """With and without --dry-run; and nothing is made or changed."""
+        before = sorted(self.work.rglob("*")), self.files()
+        for more in [["--dry-run"], []]:
+            run = self.keyturn("init", "--dir", directory or self.dir, "--yes", "--recovery-out", recovery or self.recovery, "-o", "json", *more)
+            self.expect(run, status, code, words)
+            self.assertEqual((sorted(self.work.rglob("*")), self.files()), before)
+
+    def test_a_state_directory_that_it_cannot_replace(self):
+        state = self.dir / "state"
+        elsewhere = self.work / "elsewhere"
+        elsewhere.mkdir()
+        self.dir.mkdir()
+        state.mkdir()
+        (state / "other").touch()
+        self.refused(3, "EXISTS", "not empty")
+        shutil.rmtree(state)
+        state.symlink_to(elsewhere)
+        self.refused(3, "REFUSED", "symbolic link")
+        state.unlink()
+        state.touch()
+        self.refused(3, "REFUSED", "not a directory")
+        state.unlink()
+        state.mkdir()
+        self.expect(self.init(), 0)
+
+    def test_places_where_it_cannot_make_anything(self):
+        (self.work / "file").touch()
+        (self.work / "nowhere").symlink_to("absent")
+        self.refused(1, "IO", "mkdir -p", directory=self.work / "absent/d")
+        self.refused(3, "PERMISSION", "not a directory", directory=self.work / "file")
+        self.refused(3, "PERMISSION", "leads nowhere", directory=self.work / "nowhere")
+        if os.geteuid() != 0:
+            closed = self.work / "closed"
+            closed.mkdir(mode=0o555)
+            self.refused(3, "PERMISSION", "cannot make anything", directory=closed)
+            self.refused(3, "PERMISSION", "cannot make anything", directory=closed / "d")
+
+    def test_recovery_files_in_a_directory_that_is_not_made_yet(self):
+        for where in ["keyturn.yaml", "state", "state/x", "state.init", "run/x", "absent/x", "", "."]:
+            with self.subTest(where=where):
+                self.refused(2, "USAGE", "--recovery-out", recovery=f"{self.dir}/{where}")
+
+    def test_directories_whose_sockets_no_client_could_reach(self):
+        for name in ["a b", "a%20b", "a?b", "a#b", "a,b", "a\tb", "a\u00e9b", "a\\b"]:
+            with self.subTest(name=name):
+                self.refused(2, "CONFIG", "choose another --dir", directory=self.work / name)
+
+    def left_by_a_killed_init(self):
+        """Killed before the rename: the recovery file is written, nothing else is in its place."""
+        last = self.writes(lambda env: self.init(env=env))
+        for at in range(1, last):
+            shutil.rmtree(self.dir, ignore_errors=True)
+            self.recovery.unlink(missing_ok=True)
+            self.init(env=fault(at, "kill"))
+            if self.recovery.exists():
+                return
+        self.fail("the recovery file was never written")
+
+    def test_a_recovery_file_that_a_killed_init_left(self):
+        self.left_by_a_killed_init()
+        self.refused(4, "INCOMPLETE", "opens nothing")
+        self.recovery.rename(self.work / "old")
+        self.expect(self.init(), 0)
+        self.expect(self.keyturn("recovery", "verify", "--config", self.config, "--key-file", self.recovery), 0)
+
+    def test_a_recovery_file_of_an_init_that_is_at_it(self):
+        self.left_by_a_killed_init()
+        with open(self.dir / "state.init/lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.refused(5, "BUSY", "locked")
+
     def test_wrong_use(self):
         cases = [(["--tpm"], 2, "UNSUPPORTED"), (["--provider", "aescbc"], 2, "UNSUPPORTED"), (["--node", "Not_A_Name"], 2, "USAGE"),
                  (["--node", "recovery"], 2, "USAGE"), (["--node", "x" * 64], 2, "USAGE"), (["--node", "a..b"], 2, "USAGE"),
@@ -104,7 +198,7 @@ class Refuses(Case):
     def test_without_a_terminal_it_needs_a_file_and_yes(self):
         self.expect(self.keyturn("init", "--dir", self.dir, "--yes", "-o", "json"), 2, "USAGE", "--recovery-out")
         self.expect(self.keyturn("init", "--dir", self.dir, "--recovery-out", self.recovery, "-o", "json"), 2, "USAGE", "--yes")
-        self.assertFalse(self.config.exists())
+        self.assertFalse(self.dir.exists())
 
     def test_a_directory_whose_sockets_would_have_too_long_a_path(self):
         self.expect(self.keyturn("init", "--dir", self.work / ("x" * 120), "--yes", "--recovery-out", self.recovery, "-o", "json"), 2,
@@ -276,7 +370,7 @@ class Interrupted(Case):
     def finish(self, at, do):
         """What an operator does after a crash: the same command again, once the left-over recovery file is out of the way."""
         again = self.init()
-        if again.returncode == 3 and not self.config.exists():
+        if again.returncode == 4 and not self.config.exists():
             self.assertIn(str(self.recovery), again.stderr, (at, do))
             self.recovery.rename(self.work / "left-over")
             again = self.init()
