@@ -126,14 +126,6 @@ static bool confirm(const struct kt_init *init, struct kt_error *err)
     return kt_fail(err, KT_E_REFUSED, "not confirmed: nothing was made");
 }
 
-/* A run that fails leaves nothing that the next one stumbles over; but once the keyring is in its place, the next run
- * finishes what this one began, and the recovery key that was handed out is the one of that keyring. */
-static void undo(struct kt_init *init)
-{
-    if (init->recovery_made && !init->committed)
-        (void)unlink(init->recovery_out);
-}
-
 static bool make(struct kt_init *init, struct kt_error *err)
 {
     KT_CLEANUP_BYTES struct kt_bytes document = {0};
@@ -142,7 +134,7 @@ static bool make(struct kt_init *init, struct kt_error *err)
         kt_init_prove(init, kt_bytes_view(&document), recovery, err) &&
         kt_init_commit(init, kt_bytes_view(&document), err))
         return true;
-    undo(init);
+    kt_init_undo(init);
     return false;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "admin/command.h"
+#include "base/file.h"
 #include "keystore/state_dir.h"
 
 #define KT_INIT_PATH_MAX 4200u
@@ -22,6 +23,8 @@ struct kt_init {
     char home[KT_INIT_PATH_MAX]; /* where dir is or will be, absolute, without links; "": the system's paths */
     char config_path[4096];
     char staging[KT_INIT_PATH_MAX];
+    char made[4][KT_INIT_PATH_MAX]; /* directories that were not there: dir, staging, and two for the sockets */
+    size_t n_made;
     struct kt_state_dir *staged; /* holds the lock of the staging directory */
     bool recovery_made;          /* recovery_out was made by this run */
     bool committed;              /* the keyring has its place: from here on recovery_out is the only key to it */
@@ -35,6 +38,15 @@ char *kt_init_place(const char *path) KT_MUST_CHECK;
 /* KT_E_EXISTS if there is a keyring or a configuration already; refuses all else that would fail later, as far as it
  * can be seen. Completes a killed init (kt_init_finish). */
 bool kt_init_check(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
+/* kt_dir_make that is remembered for kt_init_undo. */
+bool kt_init_make_dir(struct kt_init *init, const char *path, const struct kt_file_attrs *attrs,
+                      struct kt_error *err) KT_MUST_CHECK;
+/* Removes every file from the staging directory that a run before this one may have left in it. */
+bool kt_init_clear(const struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
+/* After a failure: removes what this run has made, and what is in the staging directory. Once committed it does
+ * nothing, since then the next run finishes what this one began, and the recovery key that was handed out is the
+ * keyring's. */
+void kt_init_undo(const struct kt_init *init);
 /* The staging directory, empty but for the opener's folder and work.yaml; locked. */
 bool kt_init_stage(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 /* Founds the keyring. *ret_document: its bytes; *ret_recovery: the recovery key. */

@@ -16,9 +16,6 @@
 
 #define TYPING_TRIES 3
 
-/* All that a staging directory ever holds, deepest first. */
-static const char *const staged_files[] = {"opener/node.key", "keyring.yaml", "floor", "work.yaml", KT_INIT_PENDING};
-
 /* uid and gid of one of accounts.*; KT_ANY_UID where all run under one uid. */
 static bool account_attrs(const char *account, mode_t mode, struct kt_file_attrs *ret, struct kt_error *err)
 {
@@ -46,13 +43,13 @@ static bool write_config(const struct kt_init *init, const char *state_dir, cons
     return kt_config_format(config, &text, err) && kt_file_replace(AT_FDCWD, path, kt_bytes_view(&text), &attrs, err);
 }
 
-static bool make_home(const struct kt_init *init, struct kt_error *err)
+static bool make_home(struct kt_init *init, struct kt_error *err)
 {
     const struct kt_file_attrs attrs = {.mode = 0755, .uid = KT_ANY_UID, .gid = (gid_t)-1};
     struct stat st;
     if (init->home[0] == '\0' || (lstat(init->home, &st) == 0 && S_ISDIR(st.st_mode)))
         return true;
-    return kt_dir_make(AT_FDCWD, init->home, &attrs, err);
+    return kt_init_make_dir(init, init->home, &attrs, err);
 }
 
 bool kt_init_stage(struct kt_init *init, struct kt_error *err)
@@ -61,16 +58,11 @@ bool kt_init_stage(struct kt_init *init, struct kt_error *err)
     struct kt_file_attrs state_attrs, opener_attrs;
     if (!account_attrs(init->config->account_keeper, 0711, &state_attrs, err) ||
         !account_attrs(init->config->account_opener, 0700, &opener_attrs, err) || !make_home(init, err) ||
-        !kt_dir_make(AT_FDCWD, init->staging, &state_attrs, err))
+        !kt_init_make_dir(init, init->staging, &state_attrs, err))
         return false;
     init->staged = kt_state_dir_open(init->staging, err);
-    if (!init->staged)
+    if (!init->staged || !kt_init_clear(init, err))
         return false;
-    for (size_t i = 0; i < KT_ARRAY_LEN(staged_files); i++) {
-        kt_init_staged(init, staged_files[i], path);
-        if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
-            return kt_fail_errno(err, KT_E_IO, "%s: left by a killed init, cannot be removed", path);
-    }
     kt_init_staged(init, "opener", path);
     if (!kt_dir_make(AT_FDCWD, path, &opener_attrs, err))
         return false;
@@ -117,6 +109,14 @@ static bool opens(struct kt_init *init, struct kt_slice document, const struct k
     return kt_opener_local(init->config, work, &request, &answer, err);
 }
 
+/* Written by kt_file_create that failed behind it: only then it is ours to remove. */
+static bool is_ours(const char *path, size_t len)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 07777) == 0600 &&
+           (size_t)st.st_size == len;
+}
+
 static bool prove_by_file(struct kt_init *init, struct kt_slice document, const struct kt_secret *text,
                           struct kt_error *err)
 {
@@ -127,9 +127,15 @@ static bool prove_by_file(struct kt_init *init, struct kt_slice document, const 
     if (!line)
         return false;
     kt_secret_bytes(line)[kt_secret_len(line) - 1] = '\n';
-    if (!kt_file_create(AT_FDCWD, init->recovery_out, KT_SLICE(kt_secret_view(line), kt_secret_len(line)), &attrs, err))
+    struct kt_error why = KT_ERROR_INIT;
+    const struct kt_slice bytes = KT_SLICE(kt_secret_view(line), kt_secret_len(line));
+    bool created = kt_file_create(AT_FDCWD, init->recovery_out, bytes, &attrs, &why);
+    init->recovery_made = created || (why.code != KT_E_EXISTS && is_ours(init->recovery_out, bytes.len));
+    if (!created) {
+        if (err)
+            *err = why;
         return false;
-    init->recovery_made = true;
+    }
     KT_CLEANUP(kt_secret_free_p) struct kt_secret *back = kt_recovery_key_ask(init->recovery_out, "", err);
     return back && opens(init, document, back, err);
 }
@@ -183,6 +189,21 @@ static bool hand_over(const struct kt_init *init, struct kt_error *err)
     return true;
 }
 
+/* What is incomplete in the staging directory is not there at all. */
+static bool install_staged(struct kt_init *init, const struct kt_state *state, struct kt_slice document,
+                           const struct kt_opener_answer *answer, struct kt_error *err)
+{
+    struct kt_error why = KT_ERROR_INIT;
+    if (kt_state_dir_install(init->staged, state, document, answer, &why))
+        return true;
+    if (err)
+        *err = why;
+    if (why.code != KT_E_INCOMPLETE)
+        return false;
+    errno = why.sys_errno;
+    return kt_fail_errno(err, KT_E_IO, "%s/floor: cannot be written, so nothing was made", init->staging);
+}
+
 static bool install_keyring(struct kt_init *init, struct kt_slice document, struct kt_error *err)
 {
     char work[KT_INIT_PATH_MAX + 64];
@@ -195,22 +216,22 @@ static bool install_keyring(struct kt_init *init, struct kt_slice document, stru
     kt_init_staged(init, "work.yaml", work);
     /* The node's own key opens it too: the recovery key alone would not make a node serve. */
     if (!kt_opener_local(init->config, work, &request, &answer, err) ||
-        !kt_state_dir_install(init->staged, state, document, &answer, err))
+        !install_staged(init, state, document, &answer, err))
         return false;
     return kt_file_remove(AT_FDCWD, work, err) && hand_over(init, err);
 }
 
-static bool make_run_dirs(const struct kt_init *init, struct kt_error *err)
+static bool make_run_dirs(struct kt_init *init, struct kt_error *err)
 {
     char path[KT_INIT_PATH_MAX];
     const struct kt_file_attrs attrs = {.mode = 0755, .uid = KT_ANY_UID, .gid = (gid_t)-1};
     if (!init->dir)
         return true;
     snprintf(path, sizeof(path), "%s", init->config->control_socket);
-    if (!kt_dir_make(AT_FDCWD, dirname(path), &attrs, err))
+    if (!kt_init_make_dir(init, dirname(path), &attrs, err))
         return false;
     snprintf(path, sizeof(path), "%s", init->config->kms_socket);
-    return kt_dir_make(AT_FDCWD, dirname(path), &attrs, err);
+    return kt_init_make_dir(init, dirname(path), &attrs, err);
 }
 
 static bool sync_parent(const char *path, struct kt_error *err)

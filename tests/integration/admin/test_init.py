@@ -266,6 +266,43 @@ class Finishes(Case):
                 self.assertEqual(self.config.read_bytes(), self.whole["d/keyturn.yaml"])
 
 
+class Undone(Case):
+    """A run that fails, and is not killed, takes back what it has made: the recovery key in FILE, the private half, DIR."""
+
+    def failed(self, run, before):
+        """Before the keyring has its place nothing is left, after that nothing is lost."""
+        if run.returncode == 4:
+            self.assertTrue(self.recovery.exists())
+            whole = self.config.exists()
+            self.expect(self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", self.work / "new"), 3 if whole else 0)
+            self.expect(self.keyturn("recovery", "verify", "--config", self.config, "--key-file", self.recovery), 0)
+        else:
+            self.assertEqual(sorted(self.work.rglob("*")), before, run.stderr)
+
+    def walk(self, do, prepare):
+        prepare()
+        last = self.writes(lambda env: self.init(env=env), "keyturn,keyturn-opener")
+        for at in range(1, last + 1):
+            for path in self.work.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            prepare()
+            before = sorted(self.work.rglob("*"))
+            with self.subTest(at=at, do=do):
+                run = self.init(env=fault(at, do, "keyturn,keyturn-opener"))
+                if run.returncode != 0:
+                    self.failed(run, before)
+
+    def test_disk_full_at_each_write(self):
+        self.walk("enospc", lambda: None)
+
+    def test_disk_that_fails_at_each_write_in_a_directory_with_something_in_it(self):
+        def prepare():
+            (self.dir / "run").mkdir(parents=True)
+            (self.dir / "state").mkdir()
+            (self.dir / "kept").touch()
+        self.walk("eio", prepare)
+
+
 class Terminal(Case):
     """The recovery key is shown on the terminal and has to be typed in again."""
 
@@ -298,7 +335,19 @@ class Terminal(Case):
     def test_typed_wrong_three_times(self):
         status, seen = self.dialogue(lambda key, n: "nonsense")
         self.assertEqual(status, 6, seen)
-        self.assertFalse(self.config.exists(), "nothing is in force that nobody can recover")
+        self.assertEqual(list(self.work.iterdir()), [], "nothing is in force that nobody can recover")
+
+    def test_not_confirmed(self):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execv(KEYTURN, [str(KEYTURN), "init", "--dir", str(self.dir)])
+        seen = b""
+        while b"[y/N] " not in seen:
+            seen += os.read(fd, 4096)
+        os.write(fd, b"n\n")
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 3)
+        os.close(fd)
+        self.assertEqual(list(self.work.iterdir()), [])
 
 
 class Jobs(Case):
