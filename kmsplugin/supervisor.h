@@ -89,7 +89,6 @@ void kt_children_event(struct kt_supervisor *s, const struct pollfd *event);
 void kt_child_drain(struct kt_supervisor *s, enum kt_role role, unsigned ms);
 bool kt_child_tell(struct kt_child *child, enum kt_lifeline_type type, struct kt_slice body, const int *fds,
                    size_t n_fds);
-bool kt_children_running(const struct kt_supervisor *s, bool front, bool keeper, bool exporter);
 void kt_children_configure(struct kt_supervisor *s);
 
 /* supervisor_opener.c */

@@ -363,9 +363,3 @@ void kt_child_drain(struct kt_supervisor *s, enum kt_role role, unsigned ms)
     (void)kt_child_tell(child, KT_LIFE_DRAIN, KT_SLICE(body, w.len), NULL, 0);
     child->kill_ns = kt_clock_monotonic_ns() + ms * KT_NS_PER_MS;
 }
-
-bool kt_children_running(const struct kt_supervisor *s, bool front, bool keeper, bool exporter)
-{
-    return (!front || s->children[KT_ROLE_FRONT].pid) && (!keeper || s->children[KT_ROLE_KEEPER].pid) &&
-           (!exporter || s->children[KT_ROLE_EXPORTER].pid);
-}

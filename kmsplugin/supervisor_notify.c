@@ -61,13 +61,14 @@ void kt_notify_status(struct kt_supervisor *s)
     (void)sd_notifyf(0, "STATUS=%s", s->status);
 }
 
-/* No ping while the front or the keeper is down: the service manager then starts all of it anew. */
+/* The watchdog guards this loop alone. A child that is down is started again from here; a ping that waited for it would
+ * have the service manager kill the front, which serves on, for a keeper that cannot start. */
 void kt_notify_tick(struct kt_supervisor *s, uint64_t now)
 {
     if (!getenv("NOTIFY_SOCKET") || now < s->next_ping_ns || s->phase != KT_PHASE_RUN)
         return;
     s->next_ping_ns = now + (s->watchdog_ns && s->watchdog_ns < STATUS_EVERY_NS ? s->watchdog_ns : STATUS_EVERY_NS);
-    if (s->watchdog_ns && kt_children_running(s, true, true, false))
+    if (s->watchdog_ns)
         (void)sd_notify(0, "WATCHDOG=1");
     kt_notify_status(s);
 }

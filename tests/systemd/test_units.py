@@ -326,6 +326,32 @@ class Units(Case):
             self.assert_serves()
         proved("the watchdog replaces a supervisor that hangs")
 
+    def test_a_keeper_that_crashes_over_and_over_takes_nobody_with_it(self):
+        keeper, aside = "/usr/libexec/keyturn/keyturn-keeper", "/usr/libexec/keyturn/aside"
+        with self.drop_in("[Service]\nWatchdogSec=1s\n"):
+            pids, restarts = self.outer_pids(), self.machine.unit(SERVICE)["NRestarts"]
+            front = Pid(pids["front"])
+            self.addCleanup(front.close)
+            self.machine.run("mv", keeper, aside)
+            try:
+                self.machine.path(keeper).write_text("#!/bin/sh\nexit 3\n")
+                self.machine.path(keeper).chmod(0o755)
+                self.kill("keeper")
+                # The seventh wait is of three seconds, the eighth of six: the watchdog would have bitten.
+                wait_for("the keeper crashes over and over", lambda: self.keepers_started(pids["supervisor"]) >= 8, 30)
+                self.assertFalse(front.gone())
+                self.assertEqual(self.machine.unit(SERVICE)["NRestarts"], restarts)
+            finally:
+                self.machine.run("mv", aside, keeper)
+            self.wait_serving()
+            self.assertFalse(front.gone())
+        proved("the front outlives a keeper that crashes over and over")
+
+    def keepers_started(self, supervisor):
+        inner = proc_status(supervisor)["NSpid"][-1]
+        journal = self.machine.run("journalctl", "--boot", "--no-pager", "--output=cat", f"_PID={inner}").stdout
+        return len(re.findall(r"event=started process=keeper\b", journal))
+
     @contextlib.contextmanager
     def drop_in(self, text):
         path = self.machine.path(f"/run/systemd/system/{SERVICE}.d/test.conf")
