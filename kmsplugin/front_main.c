@@ -34,6 +34,7 @@ struct front {
     enum kt_memory_lock memory;
     struct kt_front_page *page;
     const struct kt_supervisor_page *supervisor;
+    const struct kt_keeper_page *keeper;
     int listen_fd; /* until there is a door */
     int keeper_fd; /* until there is a service */
     struct kt_door *door;
@@ -94,7 +95,8 @@ static void on_counters(void *context, const int fds[KT_PAGE_COUNT])
     struct kt_error err = KT_ERROR_INIT;
     if (!front->page) {
         front->supervisor = kt_counters_map(fds[KT_PAGE_SUPERVISOR], KT_PAGE_SUPERVISOR, false, &err);
-        front->page = front->supervisor ? kt_counters_map(fds[KT_PAGE_FRONT], KT_PAGE_FRONT, true, &err) : NULL;
+        front->keeper = front->supervisor ? kt_counters_map(fds[KT_PAGE_KEEPER], KT_PAGE_KEEPER, false, &err) : NULL;
+        front->page = front->keeper ? kt_counters_map(fds[KT_PAGE_FRONT], KT_PAGE_FRONT, true, &err) : NULL;
         if (!front->page)
             kt_log_error(KT_LOG_ERROR, "counters", &err);
     }
@@ -209,6 +211,7 @@ static bool set_up(struct front *front, struct kt_error *err)
         .request_bytes = front->config.kms_request_bytes,
         .page = front->page,
         .supervisor = front->supervisor,
+        .keeper = front->keeper,
     };
     atomic_store(&front->page->memory_locked, (uint64_t)front->memory + 1);
     atomic_store(&front->page->connections, 0);

@@ -312,6 +312,16 @@ static bool start(struct kt_service *s, struct kt_error *err)
            start_server(s, err) && start_thread(s, err);
 }
 
+/* A front that is started while there is no keeper can name the key_id all the same, and so say in healthz why it
+ * cannot serve. Once only, before the first answer: a keeper publishes a new key before it answers with it, so what
+ * stands in the page now is never older than what a front before us said; from here on the keeper's own answers count.
+ */
+static void learn_key_id(struct kt_service *s)
+{
+    if (s->options.keeper && !kt_keeper_page_key_id(s->options.keeper, s->known.key_id))
+        s->known.key_id[0] = 0;
+}
+
 /* On failure the process ends; core's objects are left to that. */
 struct kt_service *kt_service_new(const struct kt_service_options *options, struct kt_error *err)
 {
@@ -321,6 +331,7 @@ struct kt_service *kt_service_new(const struct kt_service_options *options, stru
         return NULL;
     }
     s->options = *options;
+    learn_key_id(s);
     if (!start(s, err)) {
         free(s);
         return NULL;

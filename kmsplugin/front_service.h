@@ -12,6 +12,7 @@ struct kt_service_options {
     uint32_t request_bytes; /* a larger message is refused by the library */
     struct kt_front_page *page;
     const struct kt_supervisor_page *supervisor; /* for the number of the keeper's restarts */
+    const struct kt_keeper_page *keeper;         /* for the key_id, until a keeper names it */
 };
 
 struct kt_service;

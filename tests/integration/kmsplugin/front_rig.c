@@ -46,28 +46,25 @@ void rig_configure(struct rig *rig)
     check(kt_lifeline_send(rig->lifeline, KT_LIFE_CONFIG, KT_SLICE(bytes, w.len), NULL, 0, &err), err);
 }
 
-static void *make_page(enum kt_counter_page which, int *ret_rw, int *ret_ro)
+/* The front may write its own and reads the others. */
+static void *make_page(struct rig *rig, enum kt_counter_page which)
 {
     struct kt_error err = KT_ERROR_INIT;
-    check(kt_counters_new(which, ret_rw, ret_ro, &err), err);
-    void *page = kt_counters_map(*ret_rw, which, true, &err);
+    int rw = -1;
+    int ro = -1;
+    check(kt_counters_new(which, &rw, &ro, &err), err);
+    void *page = kt_counters_map(rw, which, true, &err);
     check(page, err);
+    rig->page_fds[which] = which == KT_PAGE_FRONT ? rw : ro;
+    kt_fd_close(which == KT_PAGE_FRONT ? ro : rw);
     return page;
 }
 
-static void send_counters(struct rig *rig)
+static void make_pages(struct rig *rig)
 {
-    int rw[KT_PAGE_COUNT];
-    int ro[KT_PAGE_COUNT];
-    rig->supervisor = make_page(KT_PAGE_SUPERVISOR, &rw[KT_PAGE_SUPERVISOR], &ro[KT_PAGE_SUPERVISOR]);
-    rig->page = make_page(KT_PAGE_FRONT, &rw[KT_PAGE_FRONT], &ro[KT_PAGE_FRONT]);
-    (void)make_page(KT_PAGE_KEEPER, &rw[KT_PAGE_KEEPER], &ro[KT_PAGE_KEEPER]);
-    const int fds[KT_PAGE_COUNT] = {ro[KT_PAGE_SUPERVISOR], rw[KT_PAGE_FRONT], ro[KT_PAGE_KEEPER]};
-    send_fds(rig, KT_LIFE_COUNTERS, fds, KT_PAGE_COUNT);
-    for (size_t i = 0; i < KT_PAGE_COUNT; i++) {
-        kt_fd_close(rw[i]);
-        kt_fd_close(ro[i]);
-    }
+    rig->supervisor = make_page(rig, KT_PAGE_SUPERVISOR);
+    rig->page = make_page(rig, KT_PAGE_FRONT);
+    rig->keeper_page = make_page(rig, KT_PAGE_KEEPER);
 }
 
 static void listen_somewhere(struct rig *rig)
@@ -122,6 +119,16 @@ static void make_channel(struct rig *rig)
     rig->queue = grpc_completion_queue_create_for_next(NULL);
 }
 
+static void start_front(struct rig *rig)
+{
+    spawn_front(rig);
+    rig_configure(rig);
+    send_fds(rig, KT_LIFE_LISTEN, &rig->listen_fd, 1);
+    send_fds(rig, KT_LIFE_COUNTERS, rig->page_fds, KT_PAGE_COUNT);
+    wait_ready(rig);
+    make_channel(rig);
+}
+
 void rig_start(struct rig *rig, void (*change)(struct kt_child_config *config))
 {
     memset(rig, 0, sizeof(*rig));
@@ -135,12 +142,8 @@ void rig_start(struct rig *rig, void (*change)(struct kt_child_config *config))
     if (change)
         change(&rig->config);
     listen_somewhere(rig);
-    spawn_front(rig);
-    rig_configure(rig);
-    send_fds(rig, KT_LIFE_LISTEN, &rig->listen_fd, 1);
-    send_counters(rig);
-    wait_ready(rig);
-    make_channel(rig);
+    make_pages(rig);
+    start_front(rig);
 }
 
 int rig_wait_exit(struct rig *rig)
@@ -165,13 +168,26 @@ static void drop_channel(struct rig *rig)
     grpc_completion_queue_destroy(rig->queue);
 }
 
-void rig_stop(struct rig *rig)
+static void stop_front(struct rig *rig)
 {
     kt_fd_close(rig->lifeline);
     if (rig->front)
         assert_int_equal(rig_wait_exit(rig), 0);
     drop_channel(rig);
     rig_keeper_close(rig);
+}
+
+void rig_restart(struct rig *rig)
+{
+    stop_front(rig);
+    start_front(rig);
+}
+
+void rig_stop(struct rig *rig)
+{
+    stop_front(rig);
+    for (size_t i = 0; i < KT_PAGE_COUNT; i++)
+        kt_fd_close(rig->page_fds[i]);
     kt_fd_close(rig->listen_fd);
     char lock[sizeof(rig->socket) + 8];
     (void)snprintf(lock, sizeof(lock), "%s.lock", rig->socket);

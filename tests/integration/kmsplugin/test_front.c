@@ -313,6 +313,36 @@ static void test_status_while_keeper_is_away(void **state)
     status_works();
 }
 
+static void publish(const char *id, uint32_t encrypts)
+{
+    struct kt_keeper_page *page = rig.keeper_page;
+    kt_page_begin(&page->sequence);
+    page->n_keys = 2;
+    memset(page->keys[0].id, 'e', KT_KEY_ID_LEN);
+    memset(page->keys[1].id, 0, sizeof(page->keys[1].id));
+    memcpy(page->keys[1].id, id, strlen(id));
+    page->keys[1].encrypts = encrypts;
+    kt_page_end(&page->sequence);
+}
+
+/* What the keeper published last says which key it is that does not serve. */
+static void test_front_that_starts_without_a_keeper(void **state)
+{
+    (void)state;
+    struct rig_call call;
+    publish(RIG_KEY_ID, 1);
+    rig_restart(&rig);
+    start_status(&call, RIG_WAIT_MS);
+    check_status(&call, "the process that holds the keys is restarting");
+    publish("ffffffffffffffffffffffffffffffff", 1); /* another one, once this front has spoken, only by an answer */
+    start_status(&call, RIG_WAIT_MS);
+    check_status(&call, "is restarting");
+    publish("no key id", 1);
+    rig_restart(&rig);
+    start_status(&call, RIG_WAIT_MS);
+    check_refused(&call, GRPC_STATUS_UNAVAILABLE, "is restarting");
+}
+
 static void test_hung_keeper(void **state)
 {
     (void)state;
@@ -590,6 +620,7 @@ int main(void)
         TEST(test_odd_answers),
         TEST(test_request_survives_keeper),
         TEST(test_status_while_keeper_is_away),
+        TEST(test_front_that_starts_without_a_keeper),
         TEST(test_hung_keeper),
         TEST_WITH(start_with_more_streams, test_bounded_table),
         TEST_WITH(start_for_nobody, test_refused_peer),
