@@ -2,6 +2,7 @@
 #include "kmsplugin/front_accept.h"
 
 #include "base/log.h"
+#include "kmsplugin/refusals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,23 +10,16 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define MS          UINT64_C(1000000)
-#define SECOND      (1000 * MS)
-#define BACK_OFF    (100 * MS)
-#define ROUND       64u /* at most so many before the lifeline is looked at again */
-#define REFUSED_MAX 16u
+#define MS       UINT64_C(1000000)
+#define SECOND   (1000 * MS)
+#define BACK_OFF (100 * MS)
+#define ROUND    64u /* at most so many before the lifeline is looked at again */
 
 #define FULL_LOG_EVERY (10 * SECOND)
 
 struct connection {
     int fd;
     uint64_t cookie;
-};
-
-struct refused {
-    uint64_t logged_ns; /* 0: never */
-    uid_t uid;
-    uint64_t more; /* since then, without a line in the log */
 };
 
 struct kt_door {
@@ -41,7 +35,7 @@ struct kt_door {
     struct connection *connections;
     size_t n;
     size_t limit;
-    struct refused refused[REFUSED_MAX];
+    struct kt_refusals refusals;
 };
 
 struct kt_door *kt_door_new(const struct kt_door_sink *sink, struct kt_front_page *page, struct kt_error *err)
@@ -138,30 +132,12 @@ static void sweep(struct kt_door *door, uint64_t now_ns)
     show_count(door);
 }
 
-/* The slot of that uid, else the one that was quiet for longest. */
-static struct refused *refused_slot(struct kt_door *door, uid_t uid)
-{
-    struct refused *oldest = &door->refused[0];
-    for (size_t i = 0; i < REFUSED_MAX; i++) {
-        struct refused *slot = &door->refused[i];
-        if (slot->logged_ns != 0 && slot->uid == uid)
-            return slot;
-        if (slot->logged_ns < oldest->logged_ns)
-            oldest = slot;
-    }
-    return oldest;
-}
-
 static void refuse(struct kt_door *door, const struct kt_peer *peer, uint64_t now_ns)
 {
-    struct refused *slot = refused_slot(door, peer->uid);
+    uint64_t more = 0;
     kt_count(&door->page->peers_refused);
-    if (slot->logged_ns != 0 && now_ns - slot->logged_ns < SECOND) {
-        slot->more++;
+    if (!kt_refusals_note(&door->refusals, peer->uid, now_ns, &more))
         return;
-    }
-    uint64_t more = slot->uid == peer->uid ? slot->more : 0;
-    *slot = (struct refused){.logged_ns = now_ns, .uid = peer->uid};
     kt_log(KT_LOG_WARNING, "peer-refused", KT_NUM("uid", peer->uid), KT_NUM("gid", peer->gid), KT_INT("pid", peer->pid),
            KT_NUM("more", more), KT_TEXT("hint", "who may call is in kms.uids and kms.gids of keyturn.yaml"));
 }

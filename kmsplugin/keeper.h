@@ -11,6 +11,7 @@
 #include "kmsplugin/counters.h"
 #include "kmsplugin/keeper_keys.h"
 #include "kmsplugin/keeper_usage.h"
+#include "kmsplugin/refusals.h"
 #include "proto/control.h"
 
 #include <poll.h>
@@ -74,6 +75,7 @@ struct kt_keeper {
     struct kt_job job;
     struct kt_job next; /* a client's, behind a running one that nobody waits for */
     struct kt_client clients[KT_CLIENTS_MAX];
+    struct kt_refusals refusals; /* of the control socket */
     struct kt_usage usage;
     struct kt_child_config config;
     struct kt_keeper_answer prepared; /* STATUS and STATE */

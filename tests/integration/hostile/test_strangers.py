@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Who may not call gets no byte from a socket: foreign uids and gids, also of other user namespaces."""
+import contextlib
 import os
 import signal
 import socket
 import struct
+import time
 import unittest
 
 from kms_peer import HELLO, Closed, Peer
@@ -14,6 +16,8 @@ from strangers import in_child
 STRANGER, GROUP, OVERFLOW = 4321, 5555, 65534
 STATUS = struct.pack(">IIHH", 8, 0x4B544354, 1, 1)  # proto/control.h
 REFUSED = 'keyturn_peers_refused_total{socket="%s"}'
+EVENTS = {"kms": "peer-refused", "control": "control-peer-refused"}
+FLOOD = 200
 
 
 class Case(unittest.TestCase):
@@ -66,6 +70,23 @@ class Case(unittest.TestCase):
     def metrics_text(self):
         """/metrics at a Unix socket, which also tells when nobody may ask the control socket."""
         return get_at(os.path.join(self.d.place, "run", "metrics.sock"), "/metrics")
+
+    @staticmethod
+    def flood(*calls):
+        for call in calls:
+            for _ in range(FLOOD):
+                call()
+        return "done"
+
+    @contextlib.contextmanager
+    def few_lines(self, *sockets):
+        """Within, some stranger is refused over and over: a line a second, however often."""
+        before, start = {which: self.refused(which) for which in sockets}, time.monotonic()
+        yield
+        took = time.monotonic() - start
+        for which in sockets:
+            self.assertEqual(self.refused(which), before[which] + FLOOD)
+            self.assertLess(self.d.log().count(f"event={EVENTS[which]} "), took + 2)
 
     def refused(self, which="kms"):
         return metric_in(REFUSED % which, self.metrics_text())
@@ -140,6 +161,14 @@ class OwnNamespace(Case):
             self.assertEqual(in_child(self.control, namespace=True), "ok")
         self.assertEqual(self.control(), "ok")
 
+    @unittest.skipUnless(ROOT, "OtherNamespace has it for who is not root")
+    def test_a_stranger_does_not_fill_the_log(self):
+        self.d.change_config(r"(control:\n(?:  .*\n)*?  uids: )\[\]", rf"\g<1>[{STRANGER}]")
+        self.open_to_all()
+        self.d.start()
+        with self.few_lines("kms", "control"):
+            in_child(lambda: self.flood(self.kms, self.control), STRANGER + 1, STRANGER + 1)
+
 
 class OtherNamespace(Case):
     """keyturnd in a user namespace that maps nobody, so that everybody in it and outside is 65534: that is no identity,
@@ -159,6 +188,8 @@ class OtherNamespace(Case):
         self.assertIn(f"event=peer-refused uid={OVERFLOW}", self.d.log())
         self.assertEqual(self.control(), "closed after 0 bytes")
         self.assertEqual(self.refused("control"), 1)
+        with self.few_lines("kms", "control"):
+            self.flood(self.kms, self.control)
 
     def test_a_namespace_that_maps_us(self):
         """Its root is us; who is not mapped is 65534 there."""
