@@ -230,7 +230,7 @@ class Units(Case):
 
     def test_sockets(self):
         expected = {"/run/keyturn": (0, 0, 0o40755), KMS_DIR: (0, 0, 0o40755), KMS_SOCKET: (0, 0, 0o140660),
-                    CONTROL_SOCKET: (0, 0, 0o140666)}
+                    CONTROL_SOCKET: (0, 0, 0o140600)}
         for path, owner_and_mode in expected.items():
             found = self.machine.path(path).stat()
             self.assertEqual((found.st_uid, found.st_gid, found.st_mode), owner_and_mode, path)
@@ -244,6 +244,7 @@ class Units(Case):
         self.assertEqual((probe.returncode, probe.stdout), (7, ""))
         self.assertEqual(status.returncode, 7, status.stdout)
         self.assertNotIn(self.key_id, status.stdout)
+        self.assertIn("may not connect", status.stdout + status.stderr)
 
     def test_metrics(self):
         def get(path):
@@ -353,30 +354,41 @@ class Units(Case):
         return len(re.findall(r"event=started process=keeper\b", journal))
 
     @contextlib.contextmanager
-    def drop_in(self, text):
-        path = self.machine.path(f"/run/systemd/system/{SERVICE}.d/test.conf")
+    def drop_in(self, text, unit=SERVICE):
+        path = self.machine.path(f"/run/systemd/system/{unit}.d/test.conf")
         path.parent.mkdir(parents=True)
         path.write_text(text)
-        self.machine.run("systemctl", "daemon-reload")
-        self.machine.run("systemctl", "restart", SERVICE)
-        self.wait_serving()
+        self.start_anew(unit)
         try:
             yield
         finally:
             path.unlink()
             path.parent.rmdir()
-            self.machine.run("systemctl", "daemon-reload")
+            self.start_anew(unit)
+
+    def start_anew(self, unit):
+        self.machine.run("systemctl", "daemon-reload")
+        if unit == SERVICE:
             self.machine.run("systemctl", "restart", SERVICE)
-            self.wait_serving()
+        else:
+            self.machine.run("systemctl", "stop", *UNITS)
+            self.machine.run("systemctl", "start", *UNITS)
+        self.wait_serving()
 
     # Reload, stop, boot.
 
     def test_reload(self):
+        with self.drop_in("[Socket]\nSocketMode=0666\n", "keyturnd-control.socket"):
+            self.machine.run("systemctl", "log-level", "debug")
+            try:
+                self.reload()
+            finally:
+                self.machine.run("systemctl", "log-level", "info")
+
+    def reload(self):
         config, good = self.machine.path(CONFIG), self.machine.path(CONFIG + ".good")
         text = config.read_text()
         inodes, main_pid = self.socket_inodes(), self.machine.unit(SERVICE)["MainPID"]
-        self.machine.run("systemctl", "log-level", "debug")
-        self.addCleanup(self.machine.run, "systemctl", "log-level", "info")
         try:
             changed = re.sub(r"(?m)(?<=^control:\n)((?:  .*\n)*?)  uids: \[\]", rf"\1  uids: [{STRANGER}]", text)
             config.write_text(changed)
