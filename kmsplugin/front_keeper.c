@@ -114,6 +114,7 @@ static void adopt(struct kt_link *link)
         lose(link);
     if (!prepare_end(fd)) {
         kt_fd_close(fd);
+        link->sink.changed(link->sink.context, false);
         return;
     }
     link->fd = fd;

@@ -43,8 +43,8 @@ struct kt_service {
     int done_fd;
     atomic_bool draining;
     atomic_bool cancelled;
-    atomic_size_t open;  /* calls that were taken and are not answered in full */
-    uint64_t away_since; /* for the log */
+    atomic_size_t open;          /* calls that were taken and are not answered in full */
+    _Atomic uint64_t away_since; /* the keeper; 0: it is there, or was not yet */
 };
 
 static const char *const paths[] = {
@@ -129,11 +129,12 @@ static void on_changed(void *context, bool connected)
     struct kt_service *s = context;
     uint64_t now = kt_clock_monotonic_ns();
     if (connected) {
+        uint64_t since = atomic_exchange(&s->away_since, 0);
         kt_count(&s->options.page->keeper_connects);
-        kt_log(KT_LOG_INFO, "keeper-connected", KT_NUM("away_ms", s->away_since ? (now - s->away_since) / MS : 0),
+        kt_log(KT_LOG_INFO, "keeper-connected", KT_NUM("away_ms", since ? (now - since) / MS : 0),
                KT_NUM("waiting", kt_link_waiting(s->link)));
     } else if (!atomic_load(&s->draining)) {
-        s->away_since = now;
+        atomic_store(&s->away_since, now);
         kt_log(KT_LOG_WARNING, "keeper-away", KT_NUM("waiting", kt_link_waiting(s->link)));
     }
 }
@@ -347,6 +348,11 @@ void kt_service_admit(struct kt_service *s, int fd)
 void kt_service_keeper(struct kt_service *s, int fd)
 {
     kt_link_offer(s->link, fd);
+}
+
+uint64_t kt_service_keeper_lost_ns(const struct kt_service *s)
+{
+    return atomic_load(&s->away_since);
 }
 
 void kt_service_drain(struct kt_service *s)

@@ -128,9 +128,8 @@ static bool on_lifeline(struct kt_keeper *k, bool *ret_open, struct kt_error *er
 
 static int poll_timeout(const struct kt_keeper *k, uint64_t now)
 {
-    uint64_t hold = kt_keeper_peer_next(k);
     const uint64_t times[] = {kt_keeper_install_next(k),           kt_keeper_selftest_next(k),
-                              kt_keeper_control_next(k),           hold > now ? hold : KT_NEVER,
+                              kt_keeper_control_next(k),           kt_keeper_peer_next(k, now),
                               k->dirty ? k->publish_ns : KT_NEVER, k->draining ? k->drain_ns : KT_NEVER};
     uint64_t next = KT_NEVER;
     for (size_t i = 0; i < KT_ARRAY_LEN(times); i++)
@@ -147,6 +146,7 @@ static void tick(struct kt_keeper *k)
     kt_keeper_install_tick(k, now);
     kt_keeper_selftest_tick(k, now);
     kt_keeper_control_tick(k, now);
+    kt_keeper_peer_tick(k, now);
     if (k->dirty && now >= k->publish_ns)
         kt_keeper_publish(k);
     if (k->attempted && !k->announced)
@@ -232,7 +232,8 @@ static bool run(struct kt_keeper *k, struct kt_error *err)
 
 int main(void)
 {
-    static struct kt_keeper keeper = {.peer = -1, .control = -1, .page = &own_page, .usage = {.dirfd = -1}};
+    static struct kt_keeper keeper = {
+        .peer = -1, .want_peer_ns = KT_NEVER, .control = -1, .page = &own_page, .usage = {.dirfd = -1}};
     struct kt_error error = KT_ERROR_INIT;
     kt_log_init(kt_role_text(KT_ROLE_KEEPER), KT_LOG_TEXT, KT_LOG_INFO);
     if (kt_harden_process(&error) && run(&keeper, &error))

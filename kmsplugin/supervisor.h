@@ -59,6 +59,8 @@ struct kt_supervisor {
     bool announced; /* READY=1 was sent */
     int signal_fd;
     struct kt_child children[KT_ROLE_COUNT]; /* front, keeper, exporter are used */
+    uint64_t introduced_ns;                  /* when front and keeper got their last pair */
+    uint64_t introduce_ns;                   /* when to try again to give them one; KT_NEVER */
     struct kt_listener listeners[KT_LISTENER_COUNT];
     char opener_program[4096];
     struct kt_account opener_account;

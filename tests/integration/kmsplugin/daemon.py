@@ -17,6 +17,7 @@ MAKE_STATE = os.path.join(BUILD, "tests", "make_state")
 PATIENCE = 60
 
 STATUS, WRAP, UNWRAP, STATE = 1, 2, 3, 4
+LOSE = 99  # the stand-in closes its end of the pair
 REQUEST = struct.Struct("=IIQ32s1024s")
 ANSWER = struct.Struct("=IIQQQII32s1024s")
 

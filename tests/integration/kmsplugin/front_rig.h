@@ -43,6 +43,8 @@ void rig_configure(struct rig *rig);
 void rig_drain(struct rig *rig, uint32_t milliseconds);
 /* Waits for the front's end; its wait(2) status. */
 int rig_wait_exit(struct rig *rig);
+/* Waits for the front's next message to the supervisor. */
+enum kt_lifeline_type rig_wait_message(struct rig *rig);
 
 /* ---- the keeper ---- */
 

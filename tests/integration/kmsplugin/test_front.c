@@ -295,6 +295,23 @@ static void test_request_survives_keeper(void **state)
     assert_int_equal(atomic_load(&rig.page->keeper_connects), 2);
 }
 
+/* Lost, and nobody brings another one: it asks, and asks again. */
+static void test_lost_keeper_is_asked_for(void **state)
+{
+    (void)state;
+    struct rig_call call;
+    rig_keeper_connect(&rig);
+    status_works();
+    rig_keeper_close(&rig);
+    start_encrypt(&call, "seed", 4, RIG_WAIT_MS);
+    assert_int_equal(rig_wait_message(&rig), KT_LIFE_WANT_PEER);
+    assert_int_equal(rig_wait_message(&rig), KT_LIFE_WANT_PEER);
+    rig_keeper_connect(&rig);
+    serve_one(KT_KEEPER_WRAP);
+    check_encrypted(&call, (const uint8_t *)"seed", 4);
+    status_works();
+}
+
 static void test_status_while_keeper_is_away(void **state)
 {
     (void)state;
@@ -619,6 +636,7 @@ int main(void)
         TEST(test_many_at_once_in_any_order),
         TEST(test_odd_answers),
         TEST(test_request_survives_keeper),
+        TEST(test_lost_keeper_is_asked_for),
         TEST(test_status_while_keeper_is_away),
         TEST(test_front_that_starts_without_a_keeper),
         TEST(test_hung_keeper),

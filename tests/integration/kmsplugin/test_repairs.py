@@ -2,11 +2,14 @@
 """What keyturnd puts right by itself, and what it says meanwhile: children that crash over and over, get stuck or lose
 each other, and signals that come at the wrong moment."""
 import os
+import re
+import resource
 import signal
 import unittest
 
-from daemon import Daemon, until
+from daemon import LOSE, STATUS, Daemon, until
 
+UNDONE = "event=not-started|event=start-failed|event=ended"
 CRASH = "#!/bin/sh\nexit 3\n"
 
 
@@ -39,6 +42,44 @@ class Watchdog(Case):
         """So far. A service manager that did not listen would make keyturnd wait."""
         self.d.heard("")
         return self.d.notified.count("WATCHDOG=1")
+
+
+class Pair(Case):
+    """Front and keeper live, but their pair is gone."""
+    settings = ("metrics=off",)
+
+    def test_an_end_that_is_lost(self):
+        self.d.start().wait_healthz("ok")
+        for _ in range(2):
+            self.assertEqual(self.d.ask(STATUS).data, b"ok")
+            self.assertEqual(self.d.ask(LOSE).op, LOSE)
+            self.assertEqual(self.d.ask(STATUS).data, b"ok")
+        self.assertIn("event=pair-lost", self.d.log())
+        self.assertEqual([restarts for _, restarts, _ in self.d.processes().values()], [0] * 5)
+
+    def test_a_pair_that_could_not_be_made(self):
+        """keyturnd is out of descriptors just when front and keeper are introduced."""
+        for limit in range(16, 64):
+            if self.start_with(limit):
+                break
+        self.assertIn("event=pair-failed", self.d.log())
+        resource.prlimit(self.d.process.pid, resource.RLIMIT_NOFILE, (1024, self.hard))
+        self.d.wait_healthz("ok")
+        self.assertEqual(self.d.ask(STATUS).key_id, self.d.first_key)
+        self.assertEqual((self.ends_of("front"), self.ends_of("keeper")), (0, 0))
+
+    def start_with(self, limit):
+        """True: both run, and have no pair."""
+        self.hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        open(self.d.log_path, "w").close()
+        self.d.start(wait=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, self.hard)))
+        until(lambda: self.d.process.poll() is not None or re.search(UNDONE + "|event=ready process=keeper", self.d.log()),
+              "it starts or not")
+        if "pair-failed" in self.d.log() and not re.search(UNDONE, self.d.log()):
+            return True
+        self.d.process.kill()
+        self.d.process.wait()
+        return False
 
 
 if __name__ == "__main__":
