@@ -60,23 +60,6 @@ void kt_door_free(struct kt_door *door)
     free(door);
 }
 
-/* A lower limit than there are connections keeps these, and lets nobody else in. */
-bool kt_door_configure(struct kt_door *door, const struct kt_child_config *config, struct kt_error *err)
-{
-    size_t room = config->kms_connections > door->n ? config->kms_connections : door->n;
-    struct connection *connections = calloc(room > 0 ? room : 1, sizeof(*connections));
-    if (!connections)
-        return kt_fail(err, KT_E_NOMEM, "no memory for %zu connections", room);
-    if (door->n > 0)
-        memcpy(connections, door->connections, door->n * sizeof(*connections));
-    free(door->connections);
-    door->connections = connections;
-    door->limit = config->kms_connections;
-    door->uids = config->kms_uids;
-    door->gids = config->kms_gids;
-    return true;
-}
-
 /* Ours may come from a service manager with other flags. */
 void kt_door_listen(struct kt_door *door, int fd)
 {
@@ -156,15 +139,44 @@ static void tell_if_somebody_waits(struct kt_door *door, uint64_t now_ns)
            KT_TEXT("hint", "kms.maxConnections of keyturn.yaml is the limit"));
 }
 
-static bool is_allowed(struct kt_door *door, int fd, uint64_t now_ns)
+static bool is_allowed(const struct kt_door *door, int fd, struct kt_peer *ret)
 {
     const struct kt_peer_rules rules = {
         .uids = door->uids.ids, .n_uids = door->uids.n, .gids = door->gids.ids, .n_gids = door->gids.n};
-    struct kt_peer peer = {.uid = (uid_t)-1, .gid = (gid_t)-1};
-    if (kt_peer_get(fd, &peer, NULL) && kt_peer_allowed(&peer, &rules))
-        return true;
-    refuse(door, &peer, now_ns);
-    return false;
+    *ret = (struct kt_peer){.uid = (uid_t)-1, .gid = (gid_t)-1};
+    return kt_peer_get(fd, ret, NULL) && kt_peer_allowed(ret, &rules);
+}
+
+/* A socket tells who connected for as long as it lives. This thread alone makes sockets, so none can have taken the
+ * number since its cookie was looked at. */
+static void cut_off(const struct kt_door *door, const struct connection *connection)
+{
+    struct kt_peer peer = {.uid = (uid_t)-1};
+    uint64_t cookie = 0;
+    if (!cookie_of(connection->fd, &cookie) || cookie != connection->cookie || is_allowed(door, connection->fd, &peer))
+        return;
+    kt_log(KT_LOG_NOTICE, "peer-revoked", KT_NUM("uid", peer.uid), KT_NUM("gid", peer.gid), KT_INT("pid", peer.pid));
+    (void)shutdown(connection->fd, SHUT_RDWR);
+}
+
+/* A lower limit than there are connections keeps these, and lets nobody else in. Who may not call any more is cut off
+ * whether there is memory for more connections or not. */
+bool kt_door_configure(struct kt_door *door, const struct kt_child_config *config, struct kt_error *err)
+{
+    door->uids = config->kms_uids;
+    door->gids = config->kms_gids;
+    for (size_t i = 0; i < door->n; i++)
+        cut_off(door, &door->connections[i]);
+    size_t room = config->kms_connections > door->n ? config->kms_connections : door->n;
+    struct connection *connections = calloc(room > 0 ? room : 1, sizeof(*connections));
+    if (!connections)
+        return kt_fail(err, KT_E_NOMEM, "no memory for %zu connections", room);
+    if (door->n > 0)
+        memcpy(connections, door->connections, door->n * sizeof(*connections));
+    free(door->connections);
+    door->connections = connections;
+    door->limit = config->kms_connections;
+    return true;
 }
 
 /* A number that we know already is that of a connection that is gone. */
@@ -181,8 +193,14 @@ static void remember(struct kt_door *door, int fd, uint64_t cookie)
 
 static void judge(struct kt_door *door, int fd, uint64_t now_ns)
 {
+    struct kt_peer peer = {.uid = (uid_t)-1};
     uint64_t cookie = 0;
-    if (!is_allowed(door, fd, now_ns) || !cookie_of(fd, &cookie)) {
+    if (!is_allowed(door, fd, &peer)) {
+        refuse(door, &peer, now_ns);
+        kt_fd_close(fd);
+        return;
+    }
+    if (!cookie_of(fd, &cookie)) {
         kt_fd_close(fd);
         return;
     }

@@ -139,6 +139,19 @@ class OwnNamespace(Case):
         if ROOT:
             self.assertEqual(in_child(self.kms, STRANGER, STRANGER, [7, 8]), "closed after 0 bytes")
 
+    def test_a_caller_that_is_taken_off_the_list(self):
+        """is cut off on the connection that it has."""
+        self.open_to_all()
+        self.allow(uids=f"[{os.getuid()}]")
+        self.d.start()
+        with Peer(self.d.kms) as peer:
+            self.assertEqual(peer.status()[0], "ok")
+            self.allow(uids=f"[{STRANGER}]")
+            self.d.process.send_signal(signal.SIGHUP)
+            peer.closed_within(20)
+        self.assertEqual(self.kms(), "closed after 0 bytes")
+        self.assertIn(f"event=peer-revoked uid={os.getuid()}", self.d.log())
+
     def test_root_of_a_namespace_of_its_own(self):
         """is who it is outside: a stranger stays one, and we stay ourselves."""
         self.open_to_all()

@@ -454,6 +454,41 @@ static void test_refused_peer(void **state)
     assert_int_equal(atomic_load(&rig.page->peers_accepted), 1);
 }
 
+static int connect_accepted(uint64_t count)
+{
+    int fd = rig_connect(&rig);
+    rig_counter_reaches(&rig, &rig.page->peers_accepted, count);
+    return fd;
+}
+
+/* Who is taken off the lists is not served any more, connected or not; who is still on one of them notices nothing. */
+static void test_revoked_peer(void **state)
+{
+    (void)state;
+    struct rig_call call;
+    struct kt_keeper_request request;
+    rig_keeper_connect(&rig);
+    status_works();
+    int fd = connect_accepted(2);
+    rig.config.kms_uids.n = 0;
+    rig.config.kms_gids = (struct kt_ids){.ids = {getgid()}, .n = 1};
+    rig_configure(&rig);
+    status_works();
+    kt_fd_close(connect_accepted(3)); /* so the new lists are in force */
+    assert_false(rig_closed_within(fd, 50));
+    start_encrypt(&call, "seed", 4, RIG_WAIT_MS);
+    rig_keeper_expect(&rig, KT_KEEPER_WRAP, &request);
+    rig.config.kms_gids = (struct kt_ids){.ids = {getgid() + 1}, .n = 1};
+    rig_configure(&rig);
+    assert_true(rig_closed_within(fd, RIG_WAIT_MS));
+    check_refused(&call, GRPC_STATUS_UNAVAILABLE, "");
+    rig_keeper_answer(&rig, &request); /* to nobody */
+    start_status(&call, 1000);
+    check_refused(&call, GRPC_STATUS_UNAVAILABLE, "");
+    assert_int_equal(atomic_load(&rig.page->peers_accepted), 3);
+    kt_fd_close(fd);
+}
+
 static void few_connections(struct kt_child_config *config)
 {
     config->kms_connections = 4;
@@ -642,6 +677,7 @@ int main(void)
         TEST(test_hung_keeper),
         TEST_WITH(start_with_more_streams, test_bounded_table),
         TEST_WITH(start_for_nobody, test_refused_peer),
+        TEST(test_revoked_peer),
         TEST_WITH(start_with_few_connections, test_connection_limit),
         TEST(test_strangers_words),
 #ifndef KT_SANITIZED
