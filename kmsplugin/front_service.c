@@ -22,6 +22,9 @@
  * their deadline, for words that come after it are lost. */
 #define STATUS_PATIENCE SECOND
 #define MARGIN          (200 * MS)
+/* And no call waits for longer, whatever deadline it has: it would take a place and, after its caller has gone, be sent
+ * to each next keeper. */
+#define PATIENCE (10 * SECOND)
 /* Calls of each method that core may hand over at once; each that comes posts the next, so this bounds nothing. */
 #define POSTED           8u
 #define KEEPALIVE_MS     20000
@@ -105,7 +108,14 @@ static void on_answer(void *context, void *data, const struct kt_keeper_answer *
     explicit_bzero(what.body, what.len);
 }
 
-static void on_gave_up(void *context, void *data)
+static const char *state_of_keeper(const struct kt_service *s, enum kt_link_end why)
+{
+    if (why == KT_LINK_LOST)
+        return "ended twice over this call";
+    return kt_link_connected(s->link) ? "does not answer" : "is restarting";
+}
+
+static void on_gave_up(void *context, void *data, enum kt_link_end why)
 {
     struct kt_service *s = context;
     struct kt_call *call = data;
@@ -113,13 +123,14 @@ static void on_gave_up(void *context, void *data)
     char words[KT_HEALTHZ_MAX];
     uint64_t restarts =
         atomic_load_explicit(&s->options.supervisor->processes[KT_ROLE_KEEPER].restarts, memory_order_relaxed);
-    const char *state = kt_link_connected(s->link) ? "does not answer" : "is restarting";
     if (atomic_load(&s->cancelled))
         (void)snprintf(words, sizeof(words), "keyturnd is stopping");
     else
         (void)snprintf(words, sizeof(words),
-                       "the process that holds the keys %s (%llu restarts); see journalctl -u keyturnd", state,
-                       (unsigned long long)restarts);
+                       "the process that holds the keys %s (%llu restarts); see journalctl -u keyturnd",
+                       state_of_keeper(s, why), (unsigned long long)restarts);
+    if (why == KT_LINK_LOST)
+        kt_log(KT_LOG_ERROR, "keeper-ended-twice-over-a-call", KT_TEXT("method", kt_method_text(call->method)));
     kt_front_encode_away(call->method, words, &s->known, &what);
     reply(s, call, &what);
 }
@@ -145,7 +156,8 @@ static uint64_t give_up_at(const struct kt_call *call)
     uint64_t left = call->deadline_ns - call->arrived_ns;
     if (call->method == KT_METHOD_STATUS)
         return call->arrived_ns + (left / 2 < STATUS_PATIENCE ? left / 2 : STATUS_PATIENCE);
-    return call->deadline_ns - (left / 4 < MARGIN ? left / 4 : MARGIN);
+    uint64_t patience = left - (left / 4 < MARGIN ? left / 4 : MARGIN);
+    return call->arrived_ns + (patience < PATIENCE ? patience : PATIENCE);
 }
 
 static void ask_keeper(struct kt_service *s, struct kt_call *call)

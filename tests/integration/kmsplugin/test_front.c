@@ -295,6 +295,46 @@ static void test_request_survives_keeper(void **state)
     assert_int_equal(atomic_load(&rig.page->keeper_connects), 2);
 }
 
+/* One request kills every keeper: it is not sent to a third, and takes no other call with it. */
+static void test_request_that_kills_keepers(void **state)
+{
+    (void)state;
+    struct rig_call innocent;
+    struct rig_call guilty;
+    struct kt_keeper_request request;
+    rig_keeper_connect(&rig);
+    start_encrypt(&innocent, "seed", 4, RIG_WAIT_MS);
+    rig_keeper_expect(&rig, KT_KEEPER_WRAP, &request);
+    start_encrypt(&guilty, "kill", 4, RIG_WAIT_MS);
+    rig_keeper_expect(&rig, KT_KEEPER_WRAP, &request);
+    assert_memory_equal(request.data, "kill", 4);
+    rig_keeper_connect(&rig);
+    rig_keeper_expect(&rig, KT_KEEPER_WRAP, &request);
+    assert_memory_equal(request.data, "seed", 4);
+    assert_false(rig_keeper_poll(&rig, &request, 50));
+    rig_keeper_answer(&rig, &request);
+    check_encrypted(&innocent, (const uint8_t *)"seed", 4);
+    rig_keeper_expect(&rig, KT_KEEPER_WRAP, &request);
+    assert_memory_equal(request.data, "kill", 4);
+    rig_keeper_connect(&rig);
+    check_refused(&guilty, GRPC_STATUS_UNAVAILABLE, "ended twice over this call");
+    assert_false(rig_keeper_poll(&rig, &request, 50));
+    status_works();
+}
+
+/* However patient the caller: nobody knows whether there still is one. */
+static void test_no_call_waits_for_ever(void **state)
+{
+    (void)state;
+    struct rig_call calls[2];
+    uint64_t began = now_ms();
+    start_encrypt(&calls[0], "seed", 4, 86400 * 1000);
+    start_encrypt(&calls[1], "seed", 4, -1);
+    for (size_t i = 0; i < 2; i++)
+        check_refused(&calls[i], GRPC_STATUS_UNAVAILABLE, "is restarting");
+    assert_true(now_ms() - began < 15000);
+}
+
 /* Lost, and nobody brings another one: it asks, and asks again. */
 static void test_lost_keeper_is_asked_for(void **state)
 {
@@ -671,6 +711,8 @@ int main(void)
         TEST(test_many_at_once_in_any_order),
         TEST(test_odd_answers),
         TEST(test_request_survives_keeper),
+        TEST(test_request_that_kills_keepers),
+        TEST(test_no_call_waits_for_ever),
         TEST(test_lost_keeper_is_asked_for),
         TEST(test_status_while_keeper_is_away),
         TEST(test_front_that_starts_without_a_keeper),
