@@ -585,14 +585,31 @@ class Control(Case):
         self.assertEqual(self.as_uid(65534, 1), "closed")
         self.assertEqual(self.d.metric('keyturn_peers_refused_total{socket="control"}'), 2)
 
-    def as_uid(self, uid, op):
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to become others")
+    def test_offers_of_other_uids(self):
+        """Who is listed may offer; what somebody else sends is not even read."""
+        self.d.change_config(r"(control:\n(?:.*\n)*?  uids: )\[\]", r"\1[4321]")
+        self.d.start().wait_healthz("ok")
+        newer = self.d.bytes(self.next_generation("g2", "add", "second")[0])
+        self.assertEqual(self.as_uid(4322, 2, newer), "closed")
+        self.assertEqual(self.d.metric('keyturn_offers_total{result="installed"}'), 0)
+        self.assertEqual(self.d.ask(STATUS).generation, 1)
+        self.assertEqual(self.as_uid(4321, 2, newer[:-200]), "KEYRING_FORMAT")
+        self.assertEqual(self.as_uid(4321, 2, newer), "answer")
+        self.assertEqual(self.d.metric('keyturn_offers_total{result="installed"}'), 1)
+        self.assertEqual(self.d.ask(STATUS).generation, 2)
+        self.assertEqual(self.d.bytes(os.path.join(self.d.state, "keyring.yaml")), newer)
+        self.assertEqual(self.d.metric('keyturn_peers_refused_total{socket="control"}'), 1)
+
+    def as_uid(self, uid, op, document=b""):
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
+            os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
             try:
-                result = self.d.control(op).error or "answer"
+                result = self.d.control(op, document).error or "answer"
             except OSError:
                 result = "closed"
             os.write(writer, result.encode())
