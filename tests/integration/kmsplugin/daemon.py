@@ -145,10 +145,12 @@ class Daemon:
         return os.path.join(self.prefix, "libexec", "keyturn", "keyturn-" + name)
 
     def replace_program(self, name, script):
-        os.unlink(self.program(name))
-        with open(self.program(name), "w") as out:
-            out.write(script)
-        os.chmod(self.program(name), 0o755)
+        """By a script, or by the bytes of a program; at once, for it may just be started."""
+        fresh = os.path.join(self.dir, "program")
+        with open(fresh, "wb") as out:
+            out.write(script if isinstance(script, bytes) else script.encode())
+        os.chmod(fresh, 0o755)
+        os.rename(fresh, self.program(name))
 
     def change_config(self, pattern, replacement):
         text = self.text(self.config)
@@ -201,6 +203,7 @@ class Daemon:
             raise AssertionError(f"{problem}\nlog of keyturnd:\n{self.log()[-4000:]}") from None
 
     def heard(self, line):
+        """Whether keyturnd has told the service manager (sd_notify) that line; all that it told is in `notified`."""
         try:
             while True:
                 self.notified += self.notify.recv(65536).decode().split("\n")
@@ -212,6 +215,7 @@ class Daemon:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(PATIENCE)
+        self.heard("")
         self.notify.close()
         return status
 

@@ -50,7 +50,9 @@ class Lifecycle(Case):
         self.assertEqual(self.d.get("/nothing")[0], 404)
         self.assertEqual(self.d.metric("keyturn_keyring_generation"), 1)
         pids = [pid for pid, _, _ in self.d.processes().values() if pid]
+        self.assertFalse(self.d.heard("STOPPING=1"))
         self.assertEqual(self.d.stop(), 0)
+        self.assertEqual((self.d.notified.count("READY=1"), self.d.notified.count("STOPPING=1")), (1, 1))
         for pid in pids:
             self.assertFalse(os.path.exists(f"/proc/{pid}"))
         self.assertEqual([name for name in os.listdir(os.path.join(self.d.place, "run", "kms")) if "lock" not in name], [])
@@ -130,10 +132,35 @@ class Lifecycle(Case):
         for path in paths:
             self.assertTrue(os.path.exists(path))
 
+    def pings(self):
+        self.d.heard("")
+        return self.d.notified.count("WATCHDOG=1")
+
+    def silence(self):
+        """For how long at least there has been no ping when it is called over and over."""
+        if self.pings() > self.pinged:
+            self.pinged, self.pinged_at = self.pings(), time.monotonic()
+        return time.monotonic() - self.pinged_at
+
     def test_watchdog(self):
+        """As the service manager sees it: no ping for longer than it asked for while the keeper or the front does not
+        run, however often it is started."""
         self.d.extra_env = {"WATCHDOG_USEC": "400000"}
-        self.d.start()
-        until(lambda: self.d.heard("WATCHDOG=1"), "WATCHDOG=1")
+        self.d.start().wait_healthz("ok")
+        until(lambda: self.pings() > 3, "WATCHDOG=1")
+        for role in ("keeper", "front"):
+            with self.subTest(role):
+                program = self.d.bytes(self.d.program(role))
+                pid = self.d.processes()[role][0]
+                self.d.replace_program(role, "#!/bin/sh\nexit 1\n")
+                os.kill(pid, signal.SIGKILL)
+                self.pinged, self.pinged_at = self.pings(), time.monotonic()
+                until(lambda: self.silence() > 1, "the watchdog gets no ping")
+                self.d.replace_program(role, program)
+                until(lambda: self.pings() > self.pinged, "WATCHDOG=1 again")
+                self.d.wait_healthz("ok")
+                self.assert_serves()
+        self.assertTrue(self.d.heard("STATUS=the keeper is not running"), self.d.notified)
 
 
 class Restarts(Case):
@@ -394,10 +421,7 @@ class Trouble(Case):
         self.d.start()
         until(lambda: self.d.healthz() not in ("", "ok") and "starting" not in self.d.healthz(), "healthz says it")
         self.assertGreaterEqual(self.d.metric("keyturn_opener_timeouts_total"), 1)
-        os.unlink(self.d.program("opener"))
-        with open(self.d.program("opener"), "wb") as out:
-            out.write(real)
-        os.chmod(self.d.program("opener"), 0o755)
+        self.d.replace_program("opener", real)
         self.d.wait_healthz("ok")
 
     def test_unknown_key_and_bad_ciphertext(self):
