@@ -645,6 +645,22 @@ class Control(Case):
             return source.read()
 
 
+class SelfTests(Case):
+    def test_every_key_is_tried_again_and_again(self):
+        self.d.change_config("keys: 1m", "keys: 1s")
+        self.d.start().wait_healthz("ok")
+        second, out = self.next_generation("g2", "add", "second")
+        self.assertIsNone(self.d.offer(second).error)
+        before, since = self.d.metric("keyturn_selftests_total"), self.d.metric("keyturn_selftest_timestamp_seconds")
+        until(lambda: self.d.metric("keyturn_selftests_total") >= before + 4, "two keys, twice")
+        self.assertGreater(self.d.metric("keyturn_selftest_timestamp_seconds"), since)
+        self.assertEqual(self.d.metric("keyturn_selftest_failures_total"), 0)
+        metrics = self.d.get("/metrics")[1]
+        for key in keys_of(out):
+            self.assertRegex(metrics, rf'(?m)^keyturn_key_selftest_ok{{key_id="{key}".*}} 1$')
+        self.assertEqual(self.d.healthz(), "ok")
+
+
 class Metrics(Case):
     """Others at the port keep no scraper out, and the exporter is not restarted for it."""
 
