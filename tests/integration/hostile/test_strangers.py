@@ -9,11 +9,13 @@ import struct
 import time
 import unittest
 
+from bystander import Attacked
 from kms_peer import HELLO, Closed, Peer
 from served import ROOT, Served, get_at, metric_in, until
-from strangers import in_child
+from strangers import Child, in_child
 
-STRANGER, GROUP, OVERFLOW = 4321, 5555, 65534
+STRANGER, LISTED, GROUP, OVERFLOW = 4321, 4320, 5555, 65534
+CROWD, CROWD_S = 1000, 60  # connections of one stranger, and how long he may take
 STATUS = struct.pack(">IIHH", 8, 0x4B544354, 1, 1)  # proto/control.h
 REFUSED = 'keyturn_peers_refused_total{socket="%s"}'
 EVENTS = {"kms": "peer-refused", "control": "control-peer-refused"}
@@ -216,6 +218,70 @@ class OtherNamespace(Case):
         if ROOT:
             self.assertEqual(in_child(self.kms, STRANGER, STRANGER), "closed after 0 bytes")
             self.assertIn(f"event=peer-refused uid={OVERFLOW}", self.d.log())
+
+
+class Crowd(Attacked):
+    """Thousands who are turned away, while those who may call go on calling."""
+
+    def setUp(self):
+        super().setUp()
+        self.d.change_config('mode: "0660"', 'mode: "0666"')
+        self.d.change_config(r"(control:\n(?:  .*\n)*?  uids: )\[\]", rf"\g<1>[{LISTED}]")
+
+    def connect_often(self, path, data):
+        """How many connections were closed, and how many bytes came before that."""
+        signal.alarm(CROWD_S)
+        closed = got = 0
+        for _ in range(CROWD):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(path)
+                try:
+                    connection.sendall(data)
+                    got += len(connection.recv(4096))
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+                closed += 1
+        return f"{closed} closed after {got} bytes"
+
+    def attack(self, path, data, crowd):
+        """All of them at once."""
+        children = [Child(lambda: self.connect_often(path, data), **who) for who in crowd]
+        self.assertEqual([child.result() for child in children], [f"{CROWD} closed after 0 bytes"] * len(children))
+        return CROWD * len(children)
+
+    def turned_away(self, crowd):
+        self.warm_up()
+        with self.operated():
+            sent = {"kms": self.attack(self.d.kms, HELLO, crowd),
+                    "control": self.attack(os.path.join(self.d.place, "run", "control.sock"), STATUS, crowd)}
+        for name, count in sent.items():
+            self.assertEqual(self.d.metric(REFUSED % name), count)
+        for event in ("event=peer-refused", "event=control-peer-refused"):
+            self.assertIn(self.d.log().count(event), range(1, 100), "some are named in the log, and they do not fill it")
+
+
+@unittest.skipUnless(ROOT, "needs root to become others")
+class OwnNamespaceCrowd(Crowd):
+    def test_uids_gids_and_namespaces(self):
+        self.d.change_config(r"(kms:\n(?:  .*\n)*?  gids: )\[\]", rf"\g<1>[{GROUP}]")
+        self.d.start()
+        self.turned_away([{"uid": STRANGER, "gid": STRANGER}, {"uid": STRANGER, "gid": STRANGER + 1, "groups": [7, GROUP + 1]},
+                          {"uid": STRANGER, "gid": STRANGER, "namespace": True}, {"uid": OVERFLOW, "gid": OVERFLOW}])
+
+
+@unittest.skipUnless(ROOT, "needs root to become others")
+class OtherNamespaceCrowd(Crowd):
+    """keyturnd in a user namespace that maps root only: all others are 65534 there. At the control socket it is listed, in
+    vain; the KMS socket could not be given to it."""
+    separate = False
+
+    def test_overflow_ids(self):
+        self.d.change_config(rf"uids: \[{LISTED}\]", f"uids: [{LISTED}, {OVERFLOW}]")
+        daemon = [os.path.join(self.d.prefix, "sbin", "keyturnd"), "--config", self.d.config]
+        self.d.start(command=["unshare", "--user", "--map-root-user", *daemon])
+        self.turned_away([{"uid": STRANGER, "gid": STRANGER}, {"uid": OVERFLOW, "gid": OVERFLOW},
+                          {"uid": STRANGER, "gid": STRANGER, "namespace": True}])
+        self.assertIn(f"event=peer-refused uid={OVERFLOW} gid={OVERFLOW}", self.d.log())
 
 
 if __name__ == "__main__":
