@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "kmsplugin/supervisor.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -49,12 +50,23 @@ static void describe(const struct kt_supervisor *s, char *text, size_t size)
     free(page);
 }
 
+/* A line of a notification is a field of its own (MAINPID=, STOPPING=), and the words are the keeper's, who may write
+ * what it likes into its page. */
+static void put_on_one_line(char *text)
+{
+    for (; *text; text++) {
+        if (iscntrl((unsigned char)*text))
+            *text = ' ';
+    }
+}
+
 void kt_notify_status(struct kt_supervisor *s)
 {
     char text[KT_HEALTHZ_MAX];
     char status[sizeof(s->status)];
     describe(s, text, sizeof(text));
     (void)snprintf(status, sizeof(status), "%s%s", text, s->complaint);
+    put_on_one_line(status);
     if (strcmp(status, s->status) == 0)
         return;
     memcpy(s->status, status, sizeof(status));

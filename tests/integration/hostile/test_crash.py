@@ -137,10 +137,7 @@ class Processes(Case):
             health, key_id = peer.status()
             self.assertIn("is restarting", health)
             self.assertEqual(key_id, old[1])
-            os.unlink(self.d.program("keeper"))
-            with open(self.d.program("keeper"), "wb") as out:
-                out.write(keeper)
-            os.chmod(self.d.program("keeper"), 0o755)
+            self.d.replace_program("keeper", keeper)
             until(lambda: peer.status() == ("ok", key_id), "Status is ok again")
         self.serves(old)
 

@@ -145,8 +145,8 @@ class Daemon:
         return os.path.join(self.prefix, "libexec", "keyturn", "keyturn-" + name)
 
     def replace_program(self, name, script):
-        """By a script, or by the bytes of a program; at once, for it may just be started."""
-        fresh = os.path.join(self.dir, "program")
+        """By a script, or by bytes; from the next start of it on. Whole at once, for it may be started just now."""
+        fresh = self.program(name) + ".new"
         with open(fresh, "wb") as out:
             out.write(script if isinstance(script, bytes) else script.encode())
         os.chmod(fresh, 0o755)

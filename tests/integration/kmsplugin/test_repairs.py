@@ -7,7 +7,7 @@ import resource
 import signal
 import unittest
 
-from daemon import LOSE, STATUS, Daemon, until
+from daemon import BUILD, LOSE, STATUS, Daemon, until
 
 UNDONE = "event=not-started|event=start-failed|event=ended"
 CRASH = "#!/bin/sh\nexit 3\n"
@@ -42,6 +42,24 @@ class Watchdog(Case):
         """So far. A service manager that did not listen would make keyturnd wait."""
         self.d.heard("")
         return self.d.notified.count("WATCHDOG=1")
+
+
+class Notifications(Case):
+    """What the service manager believes of a root process is not for the keeper to say."""
+
+    def test_a_keeper_that_forges_fields(self):
+        self.d.extra_env = {"KEYTURN_STAND_IN_HEALTHZ": "bad\nMAINPID=1\nSTOPPING=1\r\tend\x7f"}
+        self.d.replace_program("keeper", self.d.bytes(os.path.join(BUILD, "tests", "stand_in_keeper")))
+        self.d.start(wait=False)
+        self.d.tells(lambda: self.d.heard("STATUS=bad MAINPID=1 STOPPING=1  end "), "the words in one line")
+        self.assertEqual({line.split("=")[0] for line in self.d.notified}, {"READY", "STATUS"})
+
+    def test_a_configuration_that_forges_fields(self):
+        self.d.start().wait_healthz("ok")
+        self.d.change_config("^", '"a\\nMAINPID=1": 1\n')
+        self.d.process.send_signal(signal.SIGHUP)
+        self.d.tells(lambda: self.d.heard("") or any("old configuration" in line for line in self.d.notified), "the complaint")
+        self.assertNotIn("MAINPID=1", self.d.notified)
 
 
 class Pair(Case):
