@@ -18,9 +18,10 @@
 #define MS               UINT64_C(1000000)
 #define SECOND           (1000 * MS)
 #define DEADLINE_DEFAULT (30 * SECOND)
-/* So long a caller of Status waits for a keeper that is away before it hears so; and the others hear it so long before
- * their deadline, for words that come after it are lost. */
-#define STATUS_PATIENCE SECOND
+/* So long a caller of Status waits for a keeper that is away before it hears so, or two thirds of its time: a keeper
+ * that installs a keyring on a slow disk is busy for more than a second, and kube-apiserver waits for three. The others
+ * hear it so long before their deadline, for words that come after it are lost. */
+#define STATUS_PATIENCE (2 * SECOND)
 #define MARGIN          (200 * MS)
 /* And no call waits for longer, whatever deadline it has: it would take a place and, after its caller has gone, be sent
  * to each next keeper. */
@@ -155,7 +156,7 @@ static uint64_t give_up_at(const struct kt_call *call)
 {
     uint64_t left = call->deadline_ns - call->arrived_ns;
     if (call->method == KT_METHOD_STATUS)
-        return call->arrived_ns + (left / 2 < STATUS_PATIENCE ? left / 2 : STATUS_PATIENCE);
+        return call->arrived_ns + (left / 3 * 2 < STATUS_PATIENCE ? left / 3 * 2 : STATUS_PATIENCE);
     uint64_t patience = left - (left / 4 < MARGIN ? left / 4 : MARGIN);
     return call->arrived_ns + (patience < PATIENCE ? patience : PATIENCE);
 }

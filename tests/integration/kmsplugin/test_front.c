@@ -417,6 +417,21 @@ static void test_hung_keeper(void **state)
     status_works();
 }
 
+/* One that writes to a slow disk is late, not away. */
+static void test_slow_keeper(void **state)
+{
+    (void)state;
+    struct rig_call call;
+    struct kt_keeper_request request;
+    rig_keeper_connect(&rig);
+    status_works();
+    start_status(&call, 3000);
+    rig_keeper_expect(&rig, KT_KEEPER_STATUS, &request);
+    rig_turn(&rig, NULL, 1400);
+    rig_keeper_answer(&rig, &request);
+    check_status(&call, "ok");
+}
+
 static void more_streams(struct kt_child_config *config)
 {
     config->kms_streams = 4000;
@@ -717,6 +732,7 @@ int main(void)
         TEST(test_status_while_keeper_is_away),
         TEST(test_front_that_starts_without_a_keeper),
         TEST(test_hung_keeper),
+        TEST(test_slow_keeper),
         TEST_WITH(start_with_more_streams, test_bounded_table),
         TEST_WITH(start_for_nobody, test_refused_peer),
         TEST(test_revoked_peer),
