@@ -147,6 +147,7 @@ static void tick(struct kt_keeper *k)
     kt_keeper_selftest_tick(k, now);
     kt_keeper_control_tick(k, now);
     kt_keeper_peer_tick(k, now);
+    kt_usage_ahead(&k->usage); /* what was asked in this turn is answered */
     if (k->dirty && now >= k->publish_ns)
         kt_keeper_publish(k);
     if (k->attempted && !k->announced)

@@ -66,6 +66,14 @@ class Lifecycle(Case):
         lines = self.d.text(os.path.join(self.d.state, "usage")).splitlines()
         self.assertEqual(lines, ["keyturn-usage 1", f"{self.d.first_key} 6"])  # five and one self-test
 
+    def test_usage_is_reserved_ahead(self):
+        """With half of the first block used, not when a call needs the next."""
+        self.d.start().wait_healthz("ok")
+        with self.d.connect() as connection:
+            for _ in range(130):
+                self.assertEqual(self.d.ask(WRAP, b"x", connection=connection).code, "OK")
+        until(lambda: int(self.d.text(os.path.join(self.d.state, "usage")).split()[-1]) > 65536, "the next block is reserved")
+
     def test_second_daemon_is_refused_and_harms_nothing(self):
         self.d.start().wait_healthz("ok")
         second = subprocess.run([os.path.join(self.d.prefix, "sbin", "keyturnd"), "--config", self.d.config],
