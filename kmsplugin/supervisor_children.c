@@ -355,6 +355,14 @@ static void heard(struct kt_supervisor *s, struct kt_child *child, const struct 
     kt_log(KT_LOG_WARNING, "unknown-message", KT_TEXT("process", kt_role_text(child->role)));
 }
 
+/* Nothing can be told to it any more. Most times it is just ending, and that does not change how; but one that closed
+ * its lifeline and stays would never be replaced. */
+static void lose_lifeline(struct kt_child *child)
+{
+    close_lifeline(child);
+    (void)pidfd_send_signal(child->pidfd, SIGKILL, NULL, 0);
+}
+
 static void listen_to(struct kt_supervisor *s, struct kt_child *child)
 {
     uint8_t buffer[KT_LIFELINE_MAX];
@@ -363,11 +371,11 @@ static void listen_to(struct kt_supervisor *s, struct kt_child *child)
     enum kt_ipc_got got = KT_IPC_NOTHING;
     if (!kt_lifeline_recv(child->lifeline, buffer, &message, &got, &error)) {
         kt_log_error(KT_LOG_WARNING, "lifeline-failed", &error);
-        close_lifeline(child);
+        lose_lifeline(child);
         return;
     }
     if (got == KT_IPC_CLOSED)
-        close_lifeline(child);
+        lose_lifeline(child);
     if (got != KT_IPC_MESSAGE)
         return;
     kt_fd_close(kt_lifeline_take_fd(&message));

@@ -44,6 +44,18 @@ class Watchdog(Case):
         return self.d.notified.count("WATCHDOG=1")
 
 
+class Lifeline(Case):
+    def test_a_child_that_closes_it_and_stays(self):
+        """is out of reach, and replaced."""
+        self.d.start().wait_healthz("ok")
+        keeper, sound = self.d.processes()["keeper"][0], self.d.bytes(self.d.program("keeper"))
+        self.d.replace_program("keeper", "#!/bin/sh\nexec 3>&-\nexec sleep 600\n")
+        os.kill(keeper, signal.SIGKILL)
+        until(lambda: self.ends_of("keeper") >= 3, "it is ended, over and over")
+        self.d.replace_program("keeper", sound)
+        self.d.wait_healthz("ok")
+
+
 class Notifications(Case):
     """What the service manager believes of a root process is not for the keeper to say."""
 
