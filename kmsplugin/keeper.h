@@ -145,6 +145,8 @@ size_t kt_keeper_control_poll(const struct kt_keeper *k, struct pollfd *ret);
 void kt_keeper_control_event(struct kt_keeper *k, const struct pollfd *event);
 void kt_keeper_control_tick(struct kt_keeper *k, uint64_t now);
 uint64_t kt_keeper_control_next(const struct kt_keeper *k);
+/* Whether a client has not got all of its answer yet. */
+bool kt_keeper_control_replies(const struct kt_keeper *k);
 void kt_keeper_control_close(struct kt_keeper *k);
 /* Takes the reply (control.proto); does nothing if the client has gone. */
 void kt_keeper_reply(struct kt_keeper *k, uint32_t client, struct kt_bytes *reply);

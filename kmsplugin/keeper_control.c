@@ -374,6 +374,15 @@ uint64_t kt_keeper_control_next(const struct kt_keeper *k)
     return next;
 }
 
+bool kt_keeper_control_replies(const struct kt_keeper *k)
+{
+    for (size_t i = 0; i < KT_CLIENTS_MAX; i++) {
+        if (k->clients[i].phase == KT_CLIENT_REPLY)
+            return true;
+    }
+    return false;
+}
+
 void kt_keeper_control_close(struct kt_keeper *k)
 {
     for (size_t i = 0; i < KT_CLIENTS_MAX; i++) {

@@ -158,7 +158,8 @@ static bool finished(const struct kt_keeper *k)
 {
     if (!k->draining)
         return false;
-    bool idle = kt_keeper_peer_idle(k) && k->job.kind == KT_JOB_NONE && k->next.kind == KT_JOB_NONE;
+    bool idle = kt_keeper_peer_idle(k) && k->job.kind == KT_JOB_NONE && k->next.kind == KT_JOB_NONE &&
+                !kt_keeper_control_replies(k);
     return idle || kt_clock_monotonic_ns() >= k->drain_ns;
 }
 

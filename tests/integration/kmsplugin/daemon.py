@@ -152,6 +152,17 @@ class Daemon:
         os.chmod(fresh, 0o755)
         os.rename(fresh, self.program(name))
 
+    def hold_opener(self):
+        """From now on one waits; what is returned lets all go on."""
+        gate, sound = os.path.join(self.dir, "gate"), os.path.join(self.dir, "sound", "libexec", "keyturn", "keyturn-opener")
+        if not os.path.exists(sound):
+            os.makedirs(os.path.dirname(sound))
+            shutil.copy(self.program("opener"), sound)
+        self.replace_program("opener", f'#!/bin/sh\nuntil [ -e {gate} ]; do sleep 0.02; done\nexec {sound} "$@"\n')
+        if os.path.exists(gate):
+            os.unlink(gate)
+        return lambda: open(gate, "w").close()
+
     def change_config(self, pattern, replacement):
         text = self.text(self.config)
         changed = re.sub(pattern, replacement, text)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What keyturnd puts right by itself, and what it says meanwhile: children that crash over and over, get stuck or lose
 each other, and signals that come at the wrong moment."""
+import concurrent.futures
 import os
 import re
 import resource
 import signal
 import unittest
 
-from daemon import BUILD, LOSE, STATUS, Daemon, until
+from daemon import BUILD, LOSE, STATUS, Daemon, make_state, until
 
 UNDONE = "event=not-started|event=start-failed|event=ended"
 CRASH = "#!/bin/sh\nexit 3\n"
@@ -54,6 +55,25 @@ class Lifeline(Case):
         until(lambda: self.ends_of("keeper") >= 3, "it is ended, over and over")
         self.d.replace_program("keeper", sound)
         self.d.wait_healthz("ok")
+
+
+class Drain(Case):
+    def test_an_offer_that_is_installed_meanwhile(self):
+        """is answered."""
+        self.d.start().wait_healthz("ok")
+        path = os.path.join(self.d.dir, "g2")
+        make_state("edit", self.d.place, path, "add", "second")
+        release = self.d.hold_opener()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            offered = pool.submit(self.d.offer, path)
+            until(lambda: self.d.processes()["opener"][0], "an opener at work")
+            self.d.process.send_signal(signal.SIGTERM)
+            until(lambda: self.ends_of("front"), "the keeper drains")
+            release()
+            reply = offered.result(60)
+        self.assertIsNone(reply.error)
+        self.assertEqual(reply.offer[3], [2])
+        self.assertEqual(self.d.process.wait(60), 0)
 
 
 class Notifications(Case):
