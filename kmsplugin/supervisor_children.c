@@ -33,6 +33,14 @@ static const struct {
      KT_LISTENER_METRICS, -1},
 };
 
+static size_t kind_of(enum kt_role role)
+{
+    size_t kind = 0;
+    while (kinds[kind].role != role)
+        kind++;
+    return kind;
+}
+
 static bool find_program(const char *relative, char *ret, size_t cap, struct kt_error *err)
 {
     struct kt_error error = KT_ERROR_INIT;
@@ -71,6 +79,11 @@ static bool init_child(struct kt_supervisor *s, size_t kind, struct kt_error *er
            find_account(s, (const char *)s->config + kinds[kind].account, &child->account, err);
 }
 
+static bool wants_exporter(const struct kt_supervisor *s)
+{
+    return s->listeners[KT_LISTENER_METRICS].fd >= 0 || s->config->metrics_textfile[0] != 0;
+}
+
 bool kt_children_init(struct kt_supervisor *s, struct kt_error *err)
 {
     s->single_uid = true;
@@ -79,8 +92,7 @@ bool kt_children_init(struct kt_supervisor *s, struct kt_error *err)
         if (!init_child(s, i, err))
             return false;
     }
-    s->children[KT_ROLE_EXPORTER].wanted =
-        s->listeners[KT_LISTENER_METRICS].fd >= 0 || s->config->metrics_textfile[0] != 0;
+    s->children[KT_ROLE_EXPORTER].wanted = wants_exporter(s);
     return find_program("libexec/keyturn/keyturn-opener", s->opener_program, sizeof(s->opener_program), err) &&
            find_account(s, s->config->account_opener, &s->opener_account, err);
 }
@@ -113,14 +125,6 @@ static bool tell_config(struct kt_supervisor *s, struct kt_child *child)
     assert(fits);
     (void)fits;
     return kt_child_tell(child, KT_LIFE_CONFIG, KT_SLICE(body, w.len), NULL, 0);
-}
-
-void kt_children_configure(struct kt_supervisor *s)
-{
-    for (size_t i = 0; i < KT_ARRAY_LEN(kinds); i++) {
-        if (s->children[kinds[i].role].pid)
-            (void)tell_config(s, &s->children[kinds[i].role]);
-    }
 }
 
 static void tell_all(struct kt_supervisor *s, size_t kind)
@@ -279,7 +283,7 @@ static void close_lifeline(struct kt_child *child)
 
 static void log_end(const struct kt_supervisor *s, const struct kt_child *child, const siginfo_t *info)
 {
-    bool expected = s->phase != KT_PHASE_RUN && info->si_code == CLD_EXITED && info->si_status == 0;
+    bool expected = (s->phase != KT_PHASE_RUN || !child->wanted) && info->si_code == CLD_EXITED && info->si_status == 0;
     kt_log(expected ? KT_LOG_INFO : KT_LOG_WARNING, "ended", KT_TEXT("process", kt_role_text(child->role)),
            KT_INT("pid", child->pid),
            info->si_code == CLD_EXITED ? KT_INT("status", info->si_status) : KT_INT("signal", info->si_status));
@@ -297,7 +301,7 @@ static void reap(struct kt_supervisor *s, struct kt_child *child)
     child->pid = 0;
     child->kill_ns = KT_NEVER;
     atomic_store(&s->page->processes[child->role].pid, 0);
-    if (s->phase != KT_PHASE_RUN)
+    if (s->phase != KT_PHASE_RUN || !child->wanted)
         return;
     if (!s->announced && !child->ready && info.si_code == CLD_EXITED && info.si_status == EXEC_FAILED) {
         kt_log(KT_LOG_ERROR, "not-executable", KT_TEXT("program", child->program));
@@ -393,6 +397,27 @@ void kt_children_event(struct kt_supervisor *s, const struct pollfd *event)
         else if (event->fd == child->pidfd)
             reap(s, child);
     }
+}
+
+/* A text file may be asked for, or not any more. One that is still draining is started again at its end. */
+static void configure_exporter(struct kt_supervisor *s)
+{
+    struct kt_child *exporter = &s->children[KT_ROLE_EXPORTER];
+    bool was = exporter->wanted;
+    exporter->wanted = wants_exporter(s);
+    if (was && !exporter->wanted)
+        kt_child_drain(s, KT_ROLE_EXPORTER, KT_DRAIN_REST_MS);
+    if (!was && exporter->wanted && !exporter->pid)
+        start_child(s, kind_of(KT_ROLE_EXPORTER), kt_clock_monotonic_ns());
+}
+
+void kt_children_configure(struct kt_supervisor *s)
+{
+    for (size_t i = 0; i < KT_ARRAY_LEN(kinds); i++) {
+        if (s->children[kinds[i].role].pid)
+            (void)tell_config(s, &s->children[kinds[i].role]);
+    }
+    configure_exporter(s);
 }
 
 void kt_child_drain(struct kt_supervisor *s, enum kt_role role, unsigned ms)

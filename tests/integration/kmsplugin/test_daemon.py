@@ -700,6 +700,32 @@ class Textfile(Case):
         self.assertTrue(text.endswith("\n"))
 
 
+class LateTextfile(Case):
+    """With metrics.listen off there is no exporter until a text file is asked for."""
+    settings = ("metrics=off",)
+
+    def reload(self, pattern, replacement):
+        self.d.change_config(pattern, replacement)
+        self.d.process.send_signal(signal.SIGHUP)
+
+    def exporter(self):
+        return self.d.processes()["exporter"]
+
+    def test_asked_for_and_not_any_more(self):
+        path = os.path.join(self.d.dir, "keyturn.prom")
+        self.d.start().wait_healthz("ok")
+        self.assertEqual(self.exporter()[:2], (0, 0))
+        for _ in range(2):
+            self.reload('textfile: ""', f'textfile: "{path}"')
+            until(lambda: os.path.exists(path), "the text file")
+            self.assertNotEqual(self.exporter()[0], 0)
+            self.reload(f'textfile: "{path}"', 'textfile: ""')
+            until(lambda: self.exporter()[0] == 0, "the exporter ends")
+            os.unlink(path)
+        self.assertEqual(self.exporter()[1], 0, "none of this is a restart after a crash")
+        self.assertNotIn("level=warning role=supervisor", self.d.log())
+
+
 @unittest.skipUnless(os.geteuid() == 0, "needs root to give processes other uids")
 class Accounts(Case):
     settings = ("account=23456:23457", "uid=23456")
