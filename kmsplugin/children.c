@@ -41,6 +41,7 @@ static const struct field fields[] = {
     FIELD(FIELD_U32, opener_timeout_s),
     FIELD(FIELD_U32, selftest_keys_s),
     FIELD(FIELD_U32, selftest_keyring_s),
+    FIELD(FIELD_U32, serial),
     FIELD(FIELD_U8, log_format),
     FIELD(FIELD_U8, log_level),
     FIELD(FIELD_BOOL, single_uid),

@@ -26,7 +26,9 @@ enum kt_lifeline_type {
     /* Child to supervisor */
     KT_LIFE_READY = 64,  /* serves (front: answers calls, if only with why not; keeper: has tried its keyring) */
     KT_LIFE_WANT_OPENER, /* from the keeper: start one */
-    KT_LIFE_WANT_PEER,   /* from front or keeper: its end of their pair was lost, and for a second no fresh one came */
+    KT_LIFE_JUDGED, /* from the keeper; u32 serial of the configuration under which it has tried its keyring, be it that
+                       it was taken in or not */
+    KT_LIFE_WANT_PEER, /* from front or keeper: its end of their pair was lost, and for a second no fresh one came */
 };
 
 /* So long a loss of the pair lasts before it is asked about, as the other's death is the usual reason, and the
@@ -49,6 +51,7 @@ struct kt_child_config {
     uint32_t opener_timeout_s;
     uint32_t selftest_keys_s;
     uint32_t selftest_keyring_s;
+    uint32_t serial; /* of this configuration: the supervisor counts, from 1 */
     uint8_t log_format;
     uint8_t log_level;
     bool single_uid;

@@ -87,6 +87,7 @@ struct kt_keeper {
     unsigned start_failures;
     unsigned disk_failures; /* of the opener in that test, since the last that said something */
     uint32_t last_serial;
+    uint32_t told_serial; /* of the configuration for which KT_LIFE_JUDGED was sent */
     bool configured;
     bool draining;
     bool kept_at_end;

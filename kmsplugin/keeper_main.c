@@ -140,6 +140,25 @@ static int poll_timeout(const struct kt_keeper *k, uint64_t now)
     return ms < 3600000 ? (int)ms : 3600000;
 }
 
+/* Without a state directory there is nothing to take in: why, has been said. */
+static bool is_judged(const struct kt_keeper *k)
+{
+    bool at_it = k->job.kind == KT_JOB_START || k->job.kind == KT_JOB_RELOAD;
+    return k->attempted && !at_it && !(k->want_reload && k->dir);
+}
+
+static void tell_judged(struct kt_keeper *k)
+{
+    uint8_t body[4];
+    struct kt_writer w;
+    if (k->told_serial == k->config.serial || !is_judged(k))
+        return;
+    kt_writer_init(&w, body, sizeof(body));
+    kt_writer_u32(&w, k->config.serial);
+    if (kt_lifeline_send(KT_LIFELINE_FD, KT_LIFE_JUDGED, KT_SLICE(body, w.len), NULL, 0, NULL))
+        k->told_serial = k->config.serial;
+}
+
 static void tick(struct kt_keeper *k)
 {
     uint64_t now = kt_clock_monotonic_ns();
@@ -150,6 +169,7 @@ static void tick(struct kt_keeper *k)
     kt_usage_ahead(&k->usage); /* what was asked in this turn is answered */
     if (k->dirty && now >= k->publish_ns)
         kt_keeper_publish(k);
+    tell_judged(k);
     if (k->attempted && !k->announced)
         k->announced = kt_lifeline_send(KT_LIFELINE_FD, KT_LIFE_READY, (struct kt_slice){.data = NULL}, NULL, 0, NULL);
 }

@@ -59,6 +59,8 @@ struct kt_supervisor {
     bool announced; /* READY=1 was sent */
     int signal_fd;
     struct kt_child children[KT_ROLE_COUNT]; /* front, keeper, exporter are used */
+    uint32_t config_serial;                  /* of the configuration in force */
+    uint64_t reload_ns;                      /* READY=1 no later than this; KT_NEVER: no reload is under way */
     uint64_t introduced_ns;                  /* when front and keeper got their last pair */
     uint64_t introduce_ns;                   /* when to try again to give them one; KT_NEVER */
     struct kt_listener listeners[KT_LISTENER_COUNT];
@@ -111,8 +113,12 @@ void kt_notify_tick(struct kt_supervisor *s, uint64_t now);
 uint64_t kt_notify_next(const struct kt_supervisor *s);
 
 /* supervisor_reload.c: reads the configuration again. What cannot change while it runs keeps its old value, with a
- * warning. */
+ * warning. The service manager hears READY=1 when the keeper has tried the keyring under it, or has not for too long;
+ * at once where the configuration is refused. */
 void kt_supervisor_reload(struct kt_supervisor *s);
+void kt_reload_judged(struct kt_supervisor *s, uint32_t serial);
+void kt_reload_tick(struct kt_supervisor *s, uint64_t now);
+uint64_t kt_reload_next(const struct kt_supervisor *s);
 
 /* supervisor_check.c: `keyturnd --check`. Returns the exit status. */
 int kt_supervisor_check(const char *path);

@@ -88,6 +88,8 @@ bool kt_children_init(struct kt_supervisor *s, struct kt_error *err)
 {
     s->single_uid = true;
     s->introduce_ns = KT_NEVER;
+    s->reload_ns = KT_NEVER;
+    s->config_serial = 1;
     for (size_t i = 0; i < KT_ARRAY_LEN(kinds); i++) {
         if (!init_child(s, i, err))
             return false;
@@ -120,6 +122,7 @@ static bool tell_config(struct kt_supervisor *s, struct kt_child *child)
     if (!config)
         return false;
     kt_child_config_of(s->config, s->single_uid, config);
+    config->serial = s->config_serial;
     kt_writer_init(&w, body, sizeof(body));
     bool fits = kt_child_config_encode(config, &w);
     assert(fits);
@@ -311,15 +314,17 @@ static void reap(struct kt_supervisor *s, struct kt_child *child)
     schedule(child, kt_clock_monotonic_ns());
 }
 
-static void on_want_opener(struct kt_supervisor *s, struct kt_child *child)
+static void on_want_opener(struct kt_supervisor *s, struct kt_child *child, struct kt_slice body)
 {
     (void)child;
+    (void)body;
     kt_openers_start(s);
 }
 
 /* Asked a second after the loss at the earliest: a pair that is younger is the answer to it already. */
-static void on_want_peer(struct kt_supervisor *s, struct kt_child *child)
+static void on_want_peer(struct kt_supervisor *s, struct kt_child *child, struct kt_slice body)
 {
+    (void)body;
     uint64_t now = kt_clock_monotonic_ns();
     bool both = s->children[KT_ROLE_FRONT].pid && s->children[KT_ROLE_KEEPER].pid;
     if (s->phase != KT_PHASE_RUN || !both || now - s->introduced_ns < KT_PEER_PATIENCE_NS)
@@ -328,8 +333,19 @@ static void on_want_peer(struct kt_supervisor *s, struct kt_child *child)
     introduce(s, now);
 }
 
-static void on_ready(struct kt_supervisor *s, struct kt_child *child)
+static void on_judged(struct kt_supervisor *s, struct kt_child *child, struct kt_slice body)
 {
+    struct kt_reader r;
+    (void)child;
+    kt_reader_init(&r, body);
+    uint32_t serial = kt_reader_u32(&r);
+    if (kt_reader_end(&r))
+        kt_reload_judged(s, serial);
+}
+
+static void on_ready(struct kt_supervisor *s, struct kt_child *child, struct kt_slice body)
+{
+    (void)body;
     child->ready = true;
     kt_log(KT_LOG_INFO, "ready", KT_TEXT("process", kt_role_text(child->role)), KT_INT("pid", child->pid));
     if (child->role == KT_ROLE_FRONT && !s->announced && s->phase == KT_PHASE_RUN)
@@ -341,10 +357,11 @@ static void on_ready(struct kt_supervisor *s, struct kt_child *child)
 static const struct {
     enum kt_lifeline_type type;
     unsigned roles;
-    void (*take)(struct kt_supervisor *s, struct kt_child *child);
+    void (*take)(struct kt_supervisor *s, struct kt_child *child, struct kt_slice body);
 } lifeline_handlers[] = {
     {KT_LIFE_READY, ROLE(FRONT) | ROLE(KEEPER) | ROLE(EXPORTER), on_ready},
     {KT_LIFE_WANT_OPENER, ROLE(KEEPER), on_want_opener},
+    {KT_LIFE_JUDGED, ROLE(KEEPER), on_judged},
     {KT_LIFE_WANT_PEER, ROLE(FRONT) | ROLE(KEEPER), on_want_peer},
 };
 
@@ -352,7 +369,7 @@ static void heard(struct kt_supervisor *s, struct kt_child *child, const struct 
 {
     for (size_t i = 0; i < KT_ARRAY_LEN(lifeline_handlers); i++) {
         if (lifeline_handlers[i].type == message->type && (lifeline_handlers[i].roles & 1u << child->role)) {
-            lifeline_handlers[i].take(s, child);
+            lifeline_handlers[i].take(s, child, message->body);
             return;
         }
     }

@@ -87,6 +87,7 @@ static void stop(struct kt_supervisor *s)
     kt_log(KT_LOG_NOTICE, "stopping");
     kt_notify_stopping();
     s->phase = KT_PHASE_DRAIN_FRONT;
+    s->reload_ns = KT_NEVER;
     kt_child_drain(s, KT_ROLE_FRONT, KT_DRAIN_FRONT_MS);
 }
 
@@ -117,7 +118,7 @@ static void on_signal(struct kt_supervisor *s)
 
 static int poll_timeout(const struct kt_supervisor *s, uint64_t now)
 {
-    const uint64_t times[] = {kt_children_next(s), kt_openers_next(s), kt_notify_next(s)};
+    const uint64_t times[] = {kt_children_next(s), kt_openers_next(s), kt_notify_next(s), kt_reload_next(s)};
     uint64_t next = KT_NEVER;
     for (size_t i = 0; i < KT_ARRAY_LEN(times); i++)
         next = times[i] < next ? times[i] : next;
@@ -147,6 +148,7 @@ static void turn(struct kt_supervisor *s)
     uint64_t now = kt_clock_monotonic_ns();
     kt_children_tick(s, now);
     kt_openers_tick(s, now);
+    kt_reload_tick(s, now);
     kt_notify_tick(s, now);
     advance(s);
 }

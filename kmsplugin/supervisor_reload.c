@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "kmsplugin/supervisor.h"
 
 #include <string.h>
+
+#define PATIENCE_EXTRA_S 5u
+#define PATIENCE_MOST_S  60u
 
 struct fixed {
     const char *name;
@@ -63,23 +67,71 @@ static bool reread(struct kt_supervisor *s, struct kt_error *err)
     return true;
 }
 
+/* The keeper may have to end another opening first. Below the time that systemd gives a reload (TimeoutStartSec=). */
+static uint64_t patience_ns(const struct kt_supervisor *s)
+{
+    uint64_t seconds = (uint64_t)s->config->opener_timeout_s + PATIENCE_EXTRA_S;
+    return (seconds < PATIENCE_MOST_S ? seconds : PATIENCE_MOST_S) * KT_NS_PER_S;
+}
+
+static void take_in(struct kt_supervisor *s)
+{
+    kt_count(&s->page->reloads);
+    s->complaint[0] = 0;
+    s->config_serial++;
+    kt_log_set(s->config->log_format, s->config->log_level);
+    kt_log(KT_LOG_NOTICE, "reloaded", KT_TEXT("config", s->config->path));
+    kt_children_configure(s);
+    if (s->announced)
+        s->reload_ns = kt_clock_monotonic_ns() + patience_ns(s);
+}
+
+static void keep_old(struct kt_supervisor *s, const struct kt_error *error)
+{
+    kt_count(&s->page->reload_failures);
+    kt_log_error(KT_LOG_ERROR, "reload-refused", error);
+    (void)snprintf(s->complaint, sizeof(s->complaint), "; the old configuration stays in force: %.180s",
+                   error->message);
+}
+
 void kt_supervisor_reload(struct kt_supervisor *s)
 {
     struct kt_error error = KT_ERROR_INIT;
-    kt_notify_reloading();
-    if (reread(s, &error)) {
-        kt_count(&s->page->reloads);
-        s->complaint[0] = 0;
-        kt_log_set(s->config->log_format, s->config->log_level);
-        kt_log(KT_LOG_NOTICE, "reloaded", KT_TEXT("config", s->config->path));
-        kt_children_configure(s);
-    } else {
-        kt_count(&s->page->reload_failures);
-        kt_log_error(KT_LOG_ERROR, "reload-refused", &error);
-        (void)snprintf(s->complaint, sizeof(s->complaint), "; the old configuration stays in force: %.180s",
-                       error.message);
-    }
-    kt_notify_status(s);
     if (s->announced)
+        kt_notify_reloading();
+    if (reread(s, &error))
+        take_in(s);
+    else
+        keep_old(s, &error);
+    kt_notify_status(s);
+    if (s->announced && s->reload_ns == KT_NEVER)
         kt_notify_ready(s);
+}
+
+static void end(struct kt_supervisor *s)
+{
+    s->reload_ns = KT_NEVER;
+    kt_notify_status(s);
+    kt_notify_ready(s);
+}
+
+void kt_reload_judged(struct kt_supervisor *s, uint32_t serial)
+{
+    if (s->reload_ns != KT_NEVER && serial == s->config_serial)
+        end(s);
+}
+
+void kt_reload_tick(struct kt_supervisor *s, uint64_t now)
+{
+    if (now < s->reload_ns)
+        return;
+    kt_log(KT_LOG_WARNING, "keyring-not-tried",
+           KT_TEXT("message", "the new configuration is in force; the keeper has not said yet what it makes of the "
+                              "keyring on disk"));
+    end(s);
+}
+
+uint64_t kt_reload_next(const struct kt_supervisor *s)
+{
+    return s->reload_ns;
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """keyturn on a machine with systemd: installed, enabled, crashed, reloaded, rebooted, as an operator or fate would do it."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -246,14 +247,16 @@ class Units(Case):
         self.assertNotIn(self.key_id, status.stdout)
         self.assertIn("may not connect", status.stdout + status.stderr)
 
+    def metrics(self, path):
+        """The exporter's page and its HTTP status."""
+        curl = subprocess.run(["nsenter", "--target", str(self.machine.pid1.pid), "--net",
+                               "curl", "-sS", "-w", "\n%{http_code}", f"http://127.0.0.1:9469{path}"], text=True, check=True, capture_output=True)
+        return curl.stdout.rsplit("\n", 1)
+
     def test_metrics(self):
-        def get(path):
-            curl = subprocess.run(["nsenter", "--target", str(self.machine.pid1.pid), "--net",
-                                   "curl", "-sS", "-w", "\n%{http_code}", f"http://127.0.0.1:9469{path}"], text=True, check=True, capture_output=True)
-            return curl.stdout.rsplit("\n", 1)
         for path in ("/livez", "/readyz"):
-            self.assertEqual(get(path)[1], "200", path)
-        self.assertIn(self.key_id, get("/metrics")[0])
+            self.assertEqual(self.metrics(path)[1], "200", path)
+        self.assertIn(self.key_id, self.metrics("/metrics")[0])
 
     # A client that is connected.
 
@@ -414,6 +417,31 @@ class Units(Case):
         self.assertEqual((self.socket_inodes(), self.machine.unit(SERVICE)["MainPID"]), (inodes, main_pid))
         self.assert_serves()
         proved("reload: RELOADING and READY; a bad configuration leaves the old one in force and says so")
+
+    def test_reload_returns_when_the_keyring_was_tried(self):
+        opener, aside, gate = "/usr/libexec/keyturn/keyturn-opener", "/usr/libexec/keyturn/aside", "/run/gate"
+        starts = self.opener_starts()
+        self.machine.run("mv", opener, aside)
+        try:
+            self.machine.path(opener).write_text(
+                f'#!/bin/sh\nuntil [ -e {gate} ]; do sleep 0.02; done\nexec {aside} "$@"\n')
+            self.machine.path(opener).chmod(0o755)
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                reload = pool.submit(self.machine.run, "systemctl", "reload", SERVICE)
+                wait_for("an opener at work", lambda: self.opener_starts() > starts, 20)
+                self.assertEqual(self.machine.unit(SERVICE)["ActiveState"], "reloading")
+                self.assertFalse(reload.done())
+                self.machine.path(gate).touch()
+                self.assertEqual(reload.result(20).returncode, 0)
+            self.assertEqual(self.machine.unit(SERVICE)["ActiveState"], "active")
+        finally:
+            self.machine.run("mv", aside, opener)
+            self.machine.path(gate).unlink(missing_ok=True)
+        self.assert_serves()
+        proved("systemctl reload returns when the keyring was tried")
+
+    def opener_starts(self):
+        return int(re.search(r"(?m)^keyturn_opener_starts_total (\d+)", self.metrics("/metrics")[0]).group(1))
 
     def test_stop(self):
         folder = self.socket_inodes()[0]

@@ -76,6 +76,91 @@ class Drain(Case):
         self.assertEqual(self.d.process.wait(60), 0)
 
 
+class Reload(Case):
+    """The service manager hears READY when the keyring has been tried under the new configuration."""
+
+    def since_reloading(self):
+        """The names of what was notified since, READY and STATUS."""
+        self.d.heard("")
+        names = [line.split("=")[0] for line in self.d.notified]
+        return names[len(names) - names[::-1].index("RELOADING"):] if "RELOADING" in names else []
+
+    def reload(self):
+        self.d.process.send_signal(signal.SIGHUP)
+
+    def wait_ready(self, what):
+        self.d.tells(lambda: "READY" in self.since_reloading(), what)
+
+    def put_generation_2(self):
+        path = os.path.join(self.d.dir, "g2")
+        make_state("edit", self.d.place, path, "add", "second")
+        with open(os.path.join(self.d.state, "keyring.yaml"), "w") as out:
+            out.write(self.d.text(path))
+
+    def test_ready_when_the_keyring_is_taken_in(self):
+        self.d.start().wait_healthz("ok")
+        self.put_generation_2()
+        release = self.d.hold_opener()
+        for _ in range(2):
+            self.reload()
+        until(lambda: self.since_reloading() and self.d.processes()["opener"][0], "an opener at work")
+        self.assertNotIn("READY", self.since_reloading())
+        release()
+        self.wait_ready("READY after RELOADING")
+        self.assertEqual(self.d.ask(STATUS).generation, 2)
+
+    def test_ready_when_it_is_refused(self):
+        self.d.start().wait_healthz("ok")
+        with open(os.path.join(self.d.state, "keyring.yaml"), "a") as out:
+            out.write("nonsense\n")
+        self.reload()
+        self.wait_ready("READY after RELOADING")
+        self.assertTrue(any("was not taken in" in warning for warning in self.d.status().warnings()))
+        self.assertEqual(self.d.ask(STATUS).generation, 1)
+
+    def test_ready_without_a_state_directory(self):
+        os.rename(self.d.state, self.d.state + ".aside")
+        self.d.start()
+        self.d.wait_healthz("state")
+        self.reload()
+        self.wait_ready("READY after RELOADING")
+
+    def test_a_refused_configuration(self):
+        """changes nothing, and has not even the keyring looked at."""
+        self.d.start().wait_healthz("ok")
+        self.put_generation_2()
+        self.d.change_config("maxStreams", "maxSteams")
+        self.reload()
+        self.wait_ready("READY after RELOADING")
+        self.assertTrue(any("old configuration stays" in line for line in self.d.notified))
+        self.assertEqual(self.d.ask(STATUS).generation, 1)
+
+    def test_a_keeper_that_says_nothing(self):
+        self.d.change_config("timeout: 30s", "timeout: 1s")
+        self.d.start().wait_healthz("ok")
+        keeper = self.d.processes()["keeper"][0]
+        os.kill(keeper, signal.SIGSTOP)
+        self.reload()
+        self.wait_ready("READY after some seconds")
+        self.assertIn("keyring-not-tried", self.d.log())
+        os.kill(keeper, signal.SIGCONT)
+        self.d.wait_healthz("ok")
+
+    def test_a_keeper_that_dies_over_it(self):
+        self.d.start().wait_healthz("ok")
+        self.put_generation_2()
+        release = self.d.hold_opener()
+        self.reload()
+        until(lambda: self.since_reloading() and self.d.processes()["opener"][0], "an opener at work")
+        os.kill(self.d.processes()["keeper"][0], signal.SIGKILL)
+        until(lambda: self.ends_of("keeper"), "the keeper ends")
+        self.assertNotIn("READY", self.since_reloading())
+        release()
+        self.wait_ready("READY after RELOADING")
+        self.assertEqual(self.d.ask(STATUS).generation, 2)
+        self.assertNotIn("keyring-not-tried", self.d.log())
+
+
 class Notifications(Case):
     """What the service manager believes of a root process is not for the keeper to say."""
 
