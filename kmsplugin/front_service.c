@@ -26,8 +26,10 @@
 /* And no call waits for longer, whatever deadline it has: it would take a place and, after its caller has gone, be sent
  * to each next keeper. */
 #define PATIENCE (10 * SECOND)
-/* Calls of each method that core may hand over at once; each that comes posts the next, so this bounds nothing. */
+/* Calls of each method that core may hand over at once; each that comes posts the next, so this bounds nothing. What
+ * cannot be posted for want of memory is, so long after. */
 #define POSTED           8u
+#define POST_RETRY       (100 * MS)
 #define KEEPALIVE_MS     20000
 #define KEEPALIVE_END_MS 10000
 #define IDLE_MS          600000 /* kube-apiserver calls each minute at the least */
@@ -40,6 +42,8 @@ struct kt_service {
     void *registered[KT_METHOD_COUNT];
     struct kt_link *link;
     struct kt_call_pool pool;
+    unsigned posted[KT_METHOD_COUNT]; /* with core */
+    bool starved;                     /* fewer than there should be */
     struct kt_scratch scratch;
     struct kt_front_known known;
     pthread_t thread;
@@ -59,11 +63,11 @@ static const char *const paths[] = {
 
 /* ---- calls ---- */
 
-static void post(struct kt_service *s, enum kt_method method)
+static bool post(struct kt_service *s, enum kt_method method)
 {
     struct kt_call *call = kt_call_take(&s->pool, method);
     if (!call)
-        return;
+        return false;
     kt_call_hand_over(call);
     grpc_call_error rc =
         method == KT_METHOD_OTHER
@@ -71,8 +75,24 @@ static void post(struct kt_service *s, enum kt_method method)
                                        call)
             : grpc_server_request_registered_call(s->server, s->registered[method], &call->call, &call->deadline,
                                                   &call->metadata, &call->payload, s->queue, s->queue, call);
-    if (rc != GRPC_CALL_OK)
+    if (rc != GRPC_CALL_OK) {
         kt_call_give_back(&s->pool, call);
+        return false;
+    }
+    s->posted[method]++;
+    return true;
+}
+
+/* A method that has nothing posted any more would never be answered again. */
+static bool refill(struct kt_service *s)
+{
+    for (enum kt_method method = 0; method < KT_METHOD_COUNT; method++) {
+        while (s->posted[method] < POSTED) {
+            if (!post(s, method))
+                return false;
+        }
+    }
+    return true;
 }
 
 /* Drained is the first moment without an open call. */
@@ -187,11 +207,12 @@ static void ask_keeper(struct kt_service *s, struct kt_call *call)
 /* The next is posted first: the caller must find a slot, however long this one takes. */
 static void on_request(struct kt_service *s, struct kt_call *call, bool ok)
 {
+    s->posted[call->method]--;
     if (!ok) {
         kt_call_give_back(&s->pool, call);
         return;
     }
-    post(s, call->method);
+    s->starved = !post(s, call->method) || s->starved;
     atomic_fetch_add(&s->open, 1);
     kt_call_forget_metadata(call);
     call->arrived_ns = kt_clock_monotonic_ns();
@@ -222,8 +243,9 @@ static void on_event(struct kt_service *s, const grpc_event *event)
 
 static gpr_timespec wake_up_at(const struct kt_service *s, bool first)
 {
-    uint64_t interval = kt_link_interval_ns(s->link);
-    if (kt_link_waiting(s->link) == 0)
+    bool waiting = kt_link_waiting(s->link) > 0;
+    uint64_t interval = waiting ? kt_link_interval_ns(s->link) : POST_RETRY;
+    if (!waiting && !s->starved)
         return gpr_inf_future(GPR_CLOCK_MONOTONIC);
     if (!first || interval == 0)
         return gpr_inf_past(GPR_CLOCK_MONOTONIC);
@@ -246,6 +268,7 @@ static void *serve(void *data)
     struct kt_service *s = data;
     (void)pthread_setname_np(pthread_self(), "calls");
     for (;;) {
+        s->starved = !refill(s);
         take_events(s);
         kt_link_flush(s->link);
         if (kt_link_waiting(s->link) == 0)
@@ -299,9 +322,7 @@ static bool start_server(struct kt_service *s, struct kt_error *err)
             return kt_fail(err, KT_E_INTERNAL, "the gRPC library does not take method %s", paths[i]);
     }
     grpc_server_start(s->server);
-    for (unsigned i = 0; i < KT_METHOD_COUNT * POSTED; i++)
-        post(s, i % KT_METHOD_COUNT);
-    return true;
+    return refill(s) || kt_fail(err, KT_E_NOMEM, "no memory for calls");
 }
 
 static bool start_thread(struct kt_service *s, struct kt_error *err)
