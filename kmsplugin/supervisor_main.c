@@ -155,7 +155,7 @@ static void turn(struct kt_supervisor *s)
 
 static bool start(struct kt_supervisor *s, struct kt_error *err)
 {
-    return make_pages(s, err) && kt_listeners_open(s, err) && kt_children_init(s, err) && open_signals(s, err);
+    return make_pages(s, err) && kt_listeners_open(s, err) && kt_children_init(s, err);
 }
 
 static int serve(struct kt_supervisor *s)
@@ -183,13 +183,14 @@ static int run(const char *path)
     static struct kt_supervisor supervisor;
     KT_CLEANUP(kt_free_p) struct kt_config *config = calloc(1, sizeof(*config));
     struct kt_error error = KT_ERROR_INIT;
-    if (!config || !kt_config_load(path, config, &error)) {
+    /* Signals first: whoever has a socket that we are to take over may keep us waiting for some seconds. What comes
+     * meanwhile is done after that. */
+    if (!config || !open_signals(&supervisor, &error) || !kt_config_load(path, config, &error)) {
         kt_log_error(KT_LOG_ERROR, "not-started", &error);
         return config ? kt_code_exit(error.code) : 1;
     }
     kt_log_set(config->log_format, config->log_level);
     supervisor.config = config;
-    supervisor.signal_fd = -1;
     for (size_t i = 0; i < KT_LISTENER_COUNT; i++)
         supervisor.listeners[i].fd = -1;
     return serve(&supervisor);

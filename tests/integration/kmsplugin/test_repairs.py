@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import unittest
 
 from daemon import BUILD, LOSE, STATUS, Daemon, make_state, until
@@ -55,6 +56,31 @@ class Lifeline(Case):
         until(lambda: self.ends_of("keeper") >= 3, "it is ended, over and over")
         self.d.replace_program("keeper", sound)
         self.d.wait_healthz("ok")
+
+
+class Signals(Case):
+    def start_while_the_socket_is_taken(self, number):
+        """As by a keyturnd before it whose children have not ended yet."""
+        folder = os.path.join(self.d.place, "run", "kms")
+        os.makedirs(folder)
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(os.path.join(folder, "kms.sock"))
+            other.listen(8)
+            other.settimeout(60)
+            self.d.start(wait=False)
+            other.accept()[0].close()  # it looks whether somebody answers
+            self.d.process.send_signal(number)
+
+    def test_hup_before_it_has_its_sockets(self):
+        self.start_while_the_socket_is_taken(signal.SIGHUP)
+        self.d.tells(lambda: self.d.heard("READY=1"), "READY=1")
+        self.d.wait_healthz("ok")
+        self.assertIn("event=reloaded", self.d.log())
+        self.assertNotIn("RELOADING=1", self.d.notified)
+
+    def test_term_before_it_has_its_sockets(self):
+        self.start_while_the_socket_is_taken(signal.SIGTERM)
+        self.assertEqual(self.d.process.wait(60), 0)
 
 
 class Drain(Case):
