@@ -51,6 +51,17 @@ struct front {
 
 /* ---- orders of the supervisor ---- */
 
+static void raise_descriptor_limit(uint32_t connections)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)connections + DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < wanted)
+        kt_log(KT_LOG_WARNING, "descriptor-limit", KT_NUM("limit", limit.rlim_cur), KT_NUM("wanted", wanted));
+}
+
 static void on_config(void *context, const struct kt_child_config *config)
 {
     struct front *front = context;
@@ -60,6 +71,7 @@ static void on_config(void *context, const struct kt_child_config *config)
     front->config = *config;
     front->configured = true;
     kt_log_set((enum kt_log_format)config->log_format, (enum kt_log_level)config->log_level);
+    raise_descriptor_limit(config->kms_connections);
     if (front->door && !kt_door_configure(front->door, config, &err))
         kt_log_error(KT_LOG_ERROR, "config-not-taken", &err);
     if (later)
@@ -159,17 +171,6 @@ static void calm_abseil(void)
     }
 }
 
-static void raise_descriptor_limit(uint32_t connections)
-{
-    struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections + DESCRIPTORS;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < wanted)
-        kt_log(KT_LOG_WARNING, "descriptor-limit", KT_NUM("limit", limit.rlim_cur), KT_NUM("wanted", wanted));
-}
-
 static const struct kt_front_orders orders_of_supervisor = {
     .config = on_config, .listen = on_listen, .keeper = on_keeper, .counters = on_counters, .drain = on_drain};
 
@@ -218,7 +219,6 @@ static bool set_up(struct front *front, struct kt_error *err)
     };
     atomic_store(&front->page->memory_locked, (uint64_t)front->memory + 1);
     atomic_store(&front->page->connections, 0);
-    raise_descriptor_limit(front->config.kms_connections);
     gpr_set_log_function(on_library_log);
     calm_abseil();
     grpc_init();

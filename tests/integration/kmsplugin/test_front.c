@@ -578,6 +578,34 @@ static void test_connection_limit(void **state)
     status_works();
 }
 
+static int start_with_few_descriptors(void **state)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit low = {.rlim_cur = 300, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0); /* the front's, at first */
+    int rc = start_with_few_connections(state);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    return rc;
+}
+
+static void test_more_connections_than_descriptors(void **state)
+{
+    (void)state;
+    struct rlimit limit = {.rlim_cur = 0};
+    assert_int_equal(prlimit(rig.front, RLIMIT_NOFILE, NULL, &limit), 0);
+    assert_int_equal(limit.rlim_cur, 300);
+    rig.config.kms_connections = 400;
+    rig_configure(&rig);
+    for (uint64_t end = now_ms() + RIG_WAIT_MS; limit.rlim_cur <= 400 && now_ms() < end;) {
+        assert_int_equal(prlimit(rig.front, RLIMIT_NOFILE, NULL, &limit), 0);
+        rig_turn(&rig, NULL, 5);
+    }
+    assert_true(limit.rlim_cur > 400);
+    rig_keeper_connect(&rig);
+    status_works();
+}
+
 static void test_strangers_words(void **state)
 {
     (void)state;
@@ -737,6 +765,7 @@ int main(void)
         TEST_WITH(start_for_nobody, test_refused_peer),
         TEST(test_revoked_peer),
         TEST_WITH(start_with_few_connections, test_connection_limit),
+        TEST_WITH(start_with_few_descriptors, test_more_connections_than_descriptors),
         TEST(test_strangers_words),
 #ifndef KT_SANITIZED
         TEST(test_out_of_descriptors),
