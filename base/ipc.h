@@ -47,10 +47,13 @@ struct kt_peer {
     size_t n_groups;
 };
 bool kt_peer_get(int fd, struct kt_peer *ret, struct kt_error *err) KT_MUST_CHECK;
-/* user_namespaces(7): what an id looks like that has no mapping here. Also the usual id of "nobody". */
+/* user_namespaces(7): what an id looks like that has no mapping here. Also the usual id of "nobody". The kernel can be
+ * told another one (/proc/sys/kernel/overflowuid), but who judges opens no files, and the units' sandbox hides that
+ * one. */
 #define KT_OVERFLOW_ID 65534u
-/* uid is in uids, or its gid or one of its groups is in gids. The overflow id never matches, not even when
- * listed: another user namespace's foreign ids look like that (user_namespaces(7)). */
+/* uid is in uids, or its gid or one of its groups is in gids. The overflow ids (65534) never match, not even when
+ * listed: another user namespace's foreign ids look like that (user_namespaces(7)). One whose uid is that is nobody we
+ * know, and is not allowed by any group either. */
 struct kt_peer_rules {
     const uid_t *uids;
     size_t n_uids;

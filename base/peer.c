@@ -38,9 +38,14 @@ bool kt_peer_get(int fd, struct kt_peer *ret, struct kt_error *err)
     return true;
 }
 
+static bool is_nobody(unsigned id)
+{
+    return id == KT_OVERFLOW_ID || id == (unsigned)-1;
+}
+
 static bool listed(unsigned id, const unsigned *ids, size_t n)
 {
-    if (id == KT_OVERFLOW_ID || id == (unsigned)-1)
+    if (is_nobody(id))
         return false;
     for (size_t i = 0; i < n; i++) {
         if (ids[i] == id)
@@ -51,6 +56,8 @@ static bool listed(unsigned id, const unsigned *ids, size_t n)
 
 bool kt_peer_allowed(const struct kt_peer *peer, const struct kt_peer_rules *rules)
 {
+    if (is_nobody(peer->uid))
+        return false;
     if (listed(peer->uid, rules->uids, rules->n_uids) || listed(peer->gid, rules->gids, rules->n_gids))
         return true;
     for (size_t i = 0; i < peer->n_groups; i++) {

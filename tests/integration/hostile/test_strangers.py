@@ -140,6 +140,8 @@ class OwnNamespace(Case):
             until(lambda: call() == "ok", "the group is let in")  # the front reads its configuration when it comes
         if ROOT:
             self.assertEqual(in_child(self.kms, STRANGER, STRANGER, [7, 8]), "closed after 0 bytes")
+            for ids in ((OVERFLOW, GROUP), (OVERFLOW, OVERFLOW, [GROUP])):
+                self.assertEqual(in_child(self.kms, *ids), "closed after 0 bytes", "nobody is let in by a group")
 
     def test_a_caller_that_is_taken_off_the_list(self):
         """is cut off on the connection that it has."""

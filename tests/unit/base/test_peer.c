@@ -84,7 +84,10 @@ static void test_rules(void **state)
         {{.uid = 1001, .gid = NOBODY}, false, false},
         {{.uid = NOBODY, .gid = NOBODY, .groups = {NOBODY}, .n_groups = 1}, false, false},
         {{.uid = 1001, .gid = 1, .groups = {NOBODY, NOBODY}, .n_groups = 2}, false, false},
-        {{.uid = NOBODY, .gid = 1, .groups = {NOBODY, 50}, .n_groups = 2}, true, true},
+        {{.uid = NOBODY, .gid = 1, .groups = {NOBODY, 50}, .n_groups = 2}, false, false}, /* no group helps it */
+        {{.uid = NOBODY, .gid = 50}, false, false},
+        {{.uid = (uid_t)-1, .gid = 50}, false, false},
+        {{.uid = 1001, .gid = NOBODY, .groups = {NOBODY, 50}, .n_groups = 2}, true, true},
         {{.uid = (uid_t)-1, .gid = (gid_t)-1}, false, false},
     };
 
