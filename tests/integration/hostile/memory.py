@@ -49,7 +49,7 @@ def state(pid):
         return source.read().rpartition(")")[2].split()[0]
 
 
-def pieces(pid, overlap):
+def pieces(pid, overlap, wanted=lambda mapping: True):
     """(mapping, address, bytes) of all that is readable, the process stopped for the moment; where a mapping comes in
     several pieces they overlap by so much."""
     os.kill(pid, signal.SIGSTOP)
@@ -57,7 +57,8 @@ def pieces(pid, overlap):
         until(lambda: state(pid) == "T", f"{pid} is stopped")
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
             for mapping in mappings(pid):
-                if "r" not in mapping.mode or mapping.name in ("[vvar]", "[vsyscall]", "[vvar_vclock]"):
+                unreadable = "r" not in mapping.mode or mapping.name in ("[vvar]", "[vsyscall]", "[vvar_vclock]")
+                if unreadable or not wanted(mapping):
                     continue
                 at, tail = mapping.start, b""
                 while at < mapping.end:

@@ -4,6 +4,7 @@
 the keys. They are found only where DESIGN.md §1.2 says. Memory can be read by root only, so somebody else proves that it
 cannot be read at all."""
 import base64
+import contextlib
 import ctypes
 import os
 import re
@@ -176,9 +177,12 @@ class Elsewhere(Case):
         self.use()
         before = sorted(os.listdir(self.d.dir))
         self.adopt_orphans()
+        self.stopped = set()
+        self.addCleanup(self.end_stopped)
         pids = self.d.pids()
         for role in CHILDREN:
             os.kill(pids[role], signal.SIGSTOP)
+            self.stopped.add(pids[role])
             until(lambda: state(pids[role]) == "T", f"{role} is stopped")
         self.d.process.send_signal(signal.SIGABRT)
         self.d.process.returncode = -signal.SIGABRT  # the core's flag would be lost
@@ -194,8 +198,16 @@ class Elsewhere(Case):
         self.assertEqual(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0)
         self.addCleanup(libc.prctl, PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
+    def end_stopped(self):
+        """After a failure: nobody else would ever end them."""
+        for pid in self.stopped:
+            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
     def assert_no_core(self, role, pid):
         status = until(lambda: os.waitpid(pid, os.WNOHANG)[1], f"{role} ends")
+        self.stopped.discard(pid)
         self.assertEqual((os.WTERMSIG(status), os.WCOREDUMP(status)), (signal.SIGABRT, False), role)
 
 
