@@ -11,6 +11,7 @@
 #define KT_PATH_MAX        108u /* of a socket (sun_path) */
 #define KT_CONFIG_IDS_MAX  64u
 #define KT_ACCOUNT_MAX     64u
+#define KT_TCTI_MAX        256u
 #define KT_CONFIG_FILE_MAX ((size_t)64 * 1024)
 #define KT_CONFIG_DEFAULT  "/etc/keyturn/keyturn.yaml"
 
@@ -25,7 +26,7 @@ struct kt_config {
     uint8_t owner[KT_HASH_LEN];       /* owner: the founding owner that this node trusts, for ever */
     bool has_owner;                   /* false only until the keyring is founded: kt_config_need_owner */
     char provider[KT_NAME_MAX + 1];   /* provider: name in EncryptionConfiguration; default keyturn */
-    enum kt_recipient_kind recipient; /* recipient: file (tpm2 to come) */
+    enum kt_recipient_kind recipient; /* recipient: file or tpm2 */
     char state_dir[4096];             /* stateDir: default /var/lib/keyturn */
 
     char kms_socket[KT_PATH_MAX]; /* kms.socket: default /run/keyturn/kms/kms.sock */
@@ -48,6 +49,8 @@ struct kt_config {
     char account_exporter[KT_ACCOUNT_MAX];
 
     uint32_t opener_timeout_s;     /* opener.timeout: default 30s, 1s..10m */
+    char tpm_tcti[KT_TCTI_MAX];    /* tpm.tcti: NAME:CONFIGURATION for tctildr; default device:/dev/tpmrm0 */
+    char tpm_pcr_signature[4096];  /* tpm.pcrSignature: default "" */
     uint32_t selftest_keys_s;      /* selfTest.keys: default 60s */
     uint32_t selftest_keyring_s;   /* selfTest.keyring: default 24h */
     enum kt_log_format log_format; /* log.format: text or json; default text */

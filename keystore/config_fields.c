@@ -22,6 +22,7 @@
 #define KIND_SECONDS(a, b) .kind = KT_CONFIG_SECONDS, .min = (a), .max = (b)
 #define KIND_LISTEN        .kind = KT_CONFIG_LISTEN
 #define KIND_ACCOUNT       .kind = KT_CONFIG_ACCOUNT
+#define KIND_TCTI          .kind = KT_CONFIG_TCTI
 #define KIND_LOG_FORMAT    .kind = KT_CONFIG_LOG_FORMAT
 #define KIND_LOG_LEVEL     .kind = KT_CONFIG_LOG_LEVEL
 
@@ -252,6 +253,14 @@ static bool set_account(const struct kt_config_field *field, const char *text, v
     return text[0] != '-' && set_name(field, text, member);
 }
 
+static bool set_tcti(const struct kt_config_field *field, const char *text, void *member)
+{
+    for (const char *c = text; *c; c++)
+        if (*c <= ' ' || *c > '~')
+            return false;
+    return text[0] != '\0' && put_text(field, text, member);
+}
+
 static bool set_log_format(const struct kt_config_field *field KT_UNUSED, const char *text, void *member)
 {
     return kt_log_format_parse(text, member);
@@ -355,6 +364,7 @@ static const struct {
     [KT_CONFIG_LISTEN] = {"ADDRESS:PORT with a numeric address, a path such as kms.socket may have, or off", set_listen,
                           get_text},
     [KT_CONFIG_ACCOUNT] = {"the name of an account, uid:gid in numbers, or empty", set_account, get_text},
+    [KT_CONFIG_TCTI] = {"NAME:CONFIGURATION of at most 255 bytes, such as device:/dev/tpmrm0", set_tcti, get_text},
     [KT_CONFIG_LOG_FORMAT] = {"text or json", set_log_format, get_log_format},
     [KT_CONFIG_LOG_LEVEL] = {"error, warning, notice, info or debug", set_log_level, get_log_level},
 };

@@ -19,6 +19,7 @@ enum kt_config_kind {
     KT_CONFIG_SECONDS,      /* duration, min..max seconds */
     KT_CONFIG_LISTEN,       /* ADDRESS:PORT, socket path, off */
     KT_CONFIG_ACCOUNT,      /* name, uid:gid, or empty */
+    KT_CONFIG_TCTI,         /* printable ASCII without spaces, at most KT_TCTI_MAX - 1 bytes */
     KT_CONFIG_LOG_FORMAT,
     KT_CONFIG_LOG_LEVEL,
     KT_CONFIG_KIND_COUNT,

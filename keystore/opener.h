@@ -15,11 +15,14 @@
 #include "base/spawn.h"
 #include "keystore/floor.h"
 #include "keystore/keyring.h"
+#include "keystore/tpm_policy.h"
 
 #define KT_SUPERSEDED_MAX 16u
 #define KT_NOTES_MAX      8u
 #define KT_NOTE_LEN       256u
 #define KT_SOURCE_MAX     64u /* "1-3.yaml" and NUL */
+
+struct kt_tpm_report; /* tpm_report.h */
 
 enum kt_opener_op {
     KT_OPENER_CREATE = 1,      /* found a keyring: own key pair, first key. Out: document, owner */
@@ -27,6 +30,10 @@ enum kt_opener_op {
     KT_OPENER_DESCRIBE,        /* verify only; needs no private half. Out: info */
     KT_OPENER_RECOVERY_VERIFY, /* open `offered` with the recovery key. Out: info */
     KT_OPENER_EDIT,            /* open `current` with this node's key, write the next generation. Out: document */
+    KT_OPENER_RESEAL = 16,     /* seal this node's key in its TPM anew, under tpm_policy, once it opens `current` */
+    KT_OPENER_CHECK,           /* will the sealed key open at the next boot? Or the values of tpm_pcrs. Out: tpm */
+    KT_OPENER_SUSPEND,         /* as RESEAL, under no policy until the next boot */
+    KT_OPENER_NODE_VERIFY,     /* open `current` with this node's key, change nothing. Out: info */
 };
 
 struct kt_opener_request {
@@ -48,6 +55,9 @@ struct kt_opener_request {
     const struct kt_edit *edits;          /* EDIT */
     size_t n_edits;
     uint64_t now; /* CREATE, EDIT */
+    /* CREATE of kind tpm2, RESEAL: what the key is sealed under. NULL: none; RESEAL: the policy in force. */
+    const struct kt_tpm_policy *tpm_policy;
+    struct kt_tpm_pcrs tpm_pcrs; /* CHECK: only bank and mask; mask 0: those of the policy */
 };
 
 struct kt_opener_answer {
@@ -65,6 +75,7 @@ struct kt_opener_answer {
     size_t n_notes;
     struct kt_bytes document;   /* CREATE, EDIT */
     uint8_t owner[KT_HASH_LEN]; /* CREATE: founding owner's fingerprint, to be pinned */
+    struct kt_tpm_report *tpm;  /* CHECK */
 };
 void kt_opener_answer_done(struct kt_opener_answer *answer);
 #define KT_CLEANUP_OPENER_ANSWER KT_CLEANUP(kt_opener_answer_done)

@@ -8,6 +8,7 @@
 #include "keystore/opener_ops.h"
 #include "keystore/opener_wire.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define SOCKET_FD  3
@@ -19,12 +20,22 @@ static const char *const allowed[] = {
 #include "keystore/opener_syscalls.def"
 #undef KT_SYSCALL
     NULL};
+/* Where this node's key is in a TPM: tpm2-tss loads a module and talks to a device, or a simulator's socket. */
+static const char *const allowed_tpm[] = {
+#define KT_SYSCALL(name) #name,
+#include "keystore/opener_syscalls.def"
+#include "keystore/opener_syscalls_tpm.def"
+#undef KT_SYSCALL
+    NULL};
 static const char *const denied[] = {NULL};
 
 static bool prepare(struct kt_error *err)
 {
     enum kt_memory_lock lock = KT_MEMORY_SECRETS;
 
+    /* Its log would go to our standard error, and at its higher levels it shows what is sealed. */
+    if (setenv("TSS2_LOG", "all+NONE", 1) != 0)
+        return kt_fail(err, KT_E_NOMEM, "no memory for the environment");
     return kt_harden_process(err) && kt_arena_install(ARENA_SIZE, err) && kt_harden_memory(&lock, err);
 }
 
@@ -42,11 +53,11 @@ static uint64_t deadline_in(uint64_t seconds)
     return kt_clock_monotonic_ns() + seconds * UINT64_C(1000000000);
 }
 
-static bool confine(struct kt_error *err)
+static bool confine(const struct kt_config *config, struct kt_error *err)
 {
     bool active = false;
 
-    return kt_harden_filter(allowed, denied, &active, err);
+    return kt_harden_filter(config->recipient == KT_RECIPIENT_TPM2 ? allowed_tpm : allowed, denied, &active, err);
 }
 
 static bool serve(struct kt_opener_ops *ops, uint64_t deadline_ns, struct kt_opener_answer *ret, struct kt_error *err)
@@ -88,7 +99,7 @@ static bool run(int argc, char **argv, struct kt_config *config, struct kt_error
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
     uint64_t deadline_ns = 0;
 
-    if (!configure(argc, argv, config, err) || !confine(err))
+    if (!configure(argc, argv, config, err) || !confine(config, err))
         return false;
     deadline_ns = deadline_in(config->opener_timeout_s);
     if (!serve(&ops, deadline_ns, &answer, err))

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define NODE_KEY "node.key" /* docs/keyring-format.md §10 */
-
 struct source_names {
     char superseded[KT_SUPERSEDED_MAX][KT_SOURCE_MAX + 16];
 };
@@ -34,7 +32,7 @@ static bool check_folder(const char *path, int fd, struct kt_error *err)
     return kt_error_hint(err, "chown %u %s && chmod 0700 %s", (unsigned)self, path, path);
 }
 
-static bool open_folder(struct kt_opener_ops *ops, struct kt_error *err)
+bool kt_opener_open_folder(struct kt_opener_ops *ops, struct kt_error *err)
 {
     char path[sizeof(ops->config->state_dir) + 16] = "";
 
@@ -58,16 +56,19 @@ static const struct kt_recipient_ops *find_kind(enum kt_recipient_kind kind, str
     return found;
 }
 
-static struct kt_p256 *load_own(struct kt_opener_ops *ops, struct kt_error *err)
+struct kt_p256 *kt_opener_load_own(struct kt_opener_ops *ops, struct kt_error *err)
 {
     const struct kt_recipient_ops *kind = find_kind(ops->config->recipient, err);
 
-    if (!kind || !open_folder(ops, err))
+    if (!kind || !kt_opener_open_folder(ops, err))
         return NULL;
-    return kind->load(&(struct kt_recipient_source){.dirfd = ops->folder}, err);
+    return kind->load(
+        &(struct kt_recipient_source){
+            .dirfd = ops->folder, .config = ops->config, .look_only = ops->look_only, .ret_note = ops->note},
+        err);
 }
 
-static bool copy_info(const struct kt_keyring *keyring, struct kt_opener_answer *answer, struct kt_error *err)
+bool kt_opener_copy_info(const struct kt_keyring *keyring, struct kt_opener_answer *answer, struct kt_error *err)
 {
     answer->info = malloc(sizeof(*answer->info));
     if (!answer->info)
@@ -190,11 +191,13 @@ static bool open_keyring(struct kt_opener_ops *ops, const struct kt_opener_reque
     verify_all_old(ops, &sources, answer);
     if (!kt_opener_judge_order(&sources, answer, err) || !identify_current(request, &sources, answer, err))
         return false;
-    own = load_own(ops, err);
+    own = kt_opener_load_own(ops, err);
     if (!own || !open_source(&sources.offered, own, err))
         return false;
+    if (ops->note[0])
+        kt_opener_note(answer, "%s", ops->note);
     open_all_old(&sources, own, answer);
-    return copy_info(sources.offered.keyring, answer, err) && copy_keys(sources.offered.keys, answer, err) &&
+    return kt_opener_copy_info(sources.offered.keyring, answer, err) && copy_keys(sources.offered.keys, answer, err) &&
            kt_opener_judge_keys(&sources, answer, err);
 }
 
@@ -204,7 +207,7 @@ static bool describe(struct kt_opener_ops *ops, const struct kt_opener_request *
     KT_CLEANUP(kt_keyring_free_p)
     struct kt_keyring *keyring = kt_keyring_verify(request->offered, ops->config->owner, err);
 
-    return keyring && copy_info(keyring, answer, err);
+    return keyring && kt_opener_copy_info(keyring, answer, err);
 }
 
 static bool need_recovery_key(const struct kt_opener_request *request, struct kt_error *err)
@@ -229,7 +232,7 @@ static bool recovery_verify(struct kt_opener_ops *ops, const struct kt_opener_re
     if (!own)
         return false;
     keys = kt_keyring_open(keyring, own, err);
-    return keys && copy_info(keyring, answer, err);
+    return keys && kt_opener_copy_info(keyring, answer, err);
 }
 
 static struct kt_p256 *make_own(struct kt_opener_ops *ops, const struct kt_opener_request *request,
@@ -245,10 +248,11 @@ static struct kt_p256 *make_own(struct kt_opener_ops *ops, const struct kt_opene
                       kt_recipient_kind_text(request->kind), kt_recipient_kind_text(ops->config->recipient));
         return NULL;
     }
-    if (!open_folder(ops, err))
+    if (!kt_opener_open_folder(ops, err))
         return NULL;
-    own = kind->make(&(struct kt_recipient_source){.dirfd = ops->folder}, err);
-    ops->made_key = own != NULL;
+    own = kind->make(
+        &(struct kt_recipient_source){.dirfd = ops->folder, .config = ops->config, .policy = request->tpm_policy}, err);
+    ops->made = own ? kind->file : NULL;
     return own;
 }
 
@@ -286,7 +290,7 @@ static bool edit(struct kt_opener_ops *ops, const struct kt_opener_request *requ
     keyring = kt_keyring_verify(request->current, ops->config->owner, err);
     if (!keyring)
         return false;
-    own = load_own(ops, err);
+    own = kt_opener_load_own(ops, err);
     if (!own)
         return false;
     keys = kt_keyring_open(keyring, own, err);
@@ -298,16 +302,22 @@ static const struct {
     bool (*run)(struct kt_opener_ops *ops, const struct kt_opener_request *request, struct kt_opener_answer *answer,
                 struct kt_error *err);
 } table[] = {
-    [KT_OPENER_CREATE] = {true, create},      [KT_OPENER_OPEN] = {false, open_keyring},
-    [KT_OPENER_DESCRIBE] = {false, describe}, [KT_OPENER_RECOVERY_VERIFY] = {false, recovery_verify},
+    [KT_OPENER_CREATE] = {true, create},
+    [KT_OPENER_OPEN] = {false, open_keyring},
+    [KT_OPENER_DESCRIBE] = {false, describe},
+    [KT_OPENER_RECOVERY_VERIFY] = {false, recovery_verify},
     [KT_OPENER_EDIT] = {false, edit},
+    [KT_OPENER_RESEAL] = {false, kt_opener_reseal},
+    [KT_OPENER_CHECK] = {false, kt_opener_check},
+    [KT_OPENER_SUSPEND] = {false, kt_opener_suspend},
+    [KT_OPENER_NODE_VERIFY] = {false, kt_opener_node_verify},
 };
 
 void kt_opener_undo(struct kt_opener_ops *ops)
 {
     /* One that stays is found by the next CREATE, which says so. */
-    if (ops->made_key && kt_file_remove(ops->folder, NODE_KEY, NULL))
-        ops->made_key = false;
+    if (ops->made && kt_file_remove(ops->folder, ops->made, NULL))
+        ops->made = NULL;
 }
 
 void kt_opener_ops_done(struct kt_opener_ops *ops)

@@ -214,6 +214,7 @@ bool kt_opener_request_encode(const struct kt_opener_request *request, struct kt
     put_document(&w, request->current);
     put_superseded(&w, request);
     put_edits(&w, request);
+    kt_wire_put_tpm(&w, request);
     return kt_wire_finish(&bytes, &w, ret, err);
 }
 
@@ -233,7 +234,7 @@ bool kt_opener_request_decode(struct kt_slice body, struct kt_opener_storage *st
     kt_reader_init(&r, body);
     if (kt_reader_u16(&r) != KT_WIRE_VERSION)
         return malformed(err);
-    request.op = kt_wire_enum(&r, KT_OPENER_EDIT);
+    request.op = kt_wire_enum(&r, KT_OPENER_NODE_VERIFY);
     request.accept_older = kt_wire_bool(&r);
     request.kind = kt_wire_enum(&r, KT_RECIPIENT_RECOVERY);
     request.type = kt_wire_enum(&r, KT_KEY_SECRETBOX);
@@ -247,6 +248,7 @@ bool kt_opener_request_decode(struct kt_slice body, struct kt_opener_storage *st
     request.current = get_document(&r);
     get_superseded(&r, storage, &request);
     get_edits(&r, storage, &request);
+    kt_wire_get_tpm(&r, storage, &request);
     if (!kt_reader_end(&r) || request.op == 0)
         return malformed(err);
     *ret = request;

@@ -21,6 +21,7 @@ struct kt_opener_storage {
     char node[KT_NAME_MAX + 1];
     char key_name[KT_NAME_MAX + 1];
     char superseded_names[KT_SUPERSEDED_MAX][KT_SOURCE_MAX];
+    struct kt_tpm_policy tpm_policy;
 };
 bool kt_opener_request_decode(struct kt_slice body, struct kt_opener_storage *storage, struct kt_opener_request *ret,
                               struct kt_error *err) KT_MUST_CHECK;

@@ -14,6 +14,8 @@ void kt_opener_answer_done(struct kt_opener_answer *answer)
     }
     free(answer->info);
     answer->info = NULL;
+    free(answer->tpm);
+    answer->tpm = NULL;
     kt_bytes_done(&answer->document);
 }
 
@@ -137,6 +139,7 @@ static void put_success(struct kt_writer *w, const struct kt_opener_answer *answ
     kt_writer_blob(w, kt_bytes_view(&answer->document));
     kt_writer_bytes(w, answer->owner, KT_HASH_LEN);
     put_info(w, answer->info);
+    kt_wire_put_tpm_answer(w, answer);
 }
 
 static void put_failure(struct kt_writer *w, const struct kt_error *failure)
@@ -217,6 +220,8 @@ static bool get_success(struct kt_reader *r, struct kt_opener_answer *ret, struc
             return kt_fail(err, KT_E_NOMEM, "no memory for the keyring's contents");
         get_info(r, ret->info);
     }
+    if (!kt_wire_get_tpm_answer(r, ret, err))
+        return false;
     return kt_reader_end(r) || malformed(err);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "keystore/opener_wire.h"
+#include "keystore/tpm_report.h"
 
 #define KT_WIRE_VERSION 1u /* of the frames; client and opener are of one release */
 
@@ -21,3 +22,9 @@ uint64_t kt_wire_number(struct kt_reader *r);
 void kt_wire_copy(struct kt_reader *r, void *ret, size_t len);
 void kt_wire_put_floor(struct kt_writer *w, const struct kt_floor *floor);
 void kt_wire_floor(struct kt_reader *r, struct kt_floor *ret);
+
+/* opener_wire_tpm.c: the last part of a request and of an answer. */
+void kt_wire_put_tpm(struct kt_writer *w, const struct kt_opener_request *request);
+void kt_wire_get_tpm(struct kt_reader *r, struct kt_opener_storage *storage, struct kt_opener_request *ret);
+void kt_wire_put_tpm_answer(struct kt_writer *w, const struct kt_opener_answer *answer);
+bool kt_wire_get_tpm_answer(struct kt_reader *r, struct kt_opener_answer *ret, struct kt_error *err) KT_MUST_CHECK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "keystore/recipient.h"
 
-static const struct kt_recipient_ops *const KINDS[] = {&kt_recipient_file, &kt_recipient_recovery};
+static const struct kt_recipient_ops *const KINDS[] = {&kt_recipient_file, &kt_recipient_recovery, &kt_recipient_tpm2};
 
 const struct kt_recipient_ops *kt_recipient_find(enum kt_recipient_kind kind)
 {

@@ -83,4 +83,5 @@ static struct kt_p256 *make(const struct kt_recipient_source *source, struct kt_
     return KT_TAKE_PTR(pair);
 }
 
-const struct kt_recipient_ops kt_recipient_file = {.kind = KT_RECIPIENT_FILE, .load = load, .make = make};
+const struct kt_recipient_ops kt_recipient_file = {
+    .kind = KT_RECIPIENT_FILE, .file = NODE_KEY_NAME, .load = load, .make = make};

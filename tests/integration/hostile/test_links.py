@@ -31,6 +31,10 @@ NEEDED = {
     "libexec/keyturn/keyturn-opener": {
         "libcrypto": "signatures, HPKE, AES-256-GCM",
         "libyaml-0": "keyrings, after their signatures were verified",
+        "libjansson": "tpm.pcrSignature, a file of systemd's form",
+        "libtss2-esys": "the TPM",
+        "libtss2-mu": "the TPM's structures",
+        "libtss2-tctildr": "how the TPM is reached",
     },
     "bin/keyturn": {
         "libcrypto": "the recovery key",
@@ -75,6 +79,18 @@ class Links(unittest.TestCase):
         for program, names in NEVER.items():
             with self.subTest(program):
                 self.assertEqual(needed(program) & names, set())
+
+    def test_the_opener_alone_loads_tpm2_tss(self):
+        """Neither by itself nor by way of another library; and no program loads a TCTI module before it is asked to."""
+        for program in NEEDED:
+            with self.subTest(program):
+                loaded = subprocess.run(["ldd", os.path.join(BUILD, program)], capture_output=True, text=True, check=True).stdout
+                found = set(re.findall(r"libtss2-[a-z-]+", loaded))
+                if program == "libexec/keyturn/keyturn-opener":
+                    self.assertTrue({"libtss2-esys", "libtss2-tctildr"} <= found, found)
+                else:
+                    self.assertEqual(found, set())
+                self.assertFalse({name for name in found if name.startswith("libtss2-tcti-")})
 
     def test_every_executable_is_in_the_table(self):
         found = {os.path.join(folder, name) for folder in ("bin", "sbin", "libexec/keyturn")

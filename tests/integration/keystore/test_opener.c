@@ -93,7 +93,7 @@ static void test_create_refused(void **state)
     scratch_expect(&n->s, NODE_KEY, NULL);
     request = node_create_request(n);
     request.kind = KT_RECIPIENT_TPM2;
-    node_expect_error(n, &request, KT_E_UNSUPPORTED, "tpm2");
+    node_expect_error(n, &request, KT_E_CONFIG, "tpm2");
     request.kind = KT_RECIPIENT_RECOVERY;
     node_expect_error(n, &request, KT_E_CONFIG, "recipient");
     scratch_expect(&n->s, NODE_KEY, NULL);

@@ -116,7 +116,7 @@ static void test_request_truncated_and_flipped(void **state)
         body.data[i / 8] ^= (uint8_t)(1u << i % 8);
         kt_error_clear(&err);
         if (kt_opener_request_decode(kt_bytes_view(&body), &storage, &out, &err)) {
-            assert_in_range(out.op, KT_OPENER_CREATE, KT_OPENER_EDIT);
+            assert_in_range(out.op, KT_OPENER_CREATE, KT_OPENER_NODE_VERIFY);
             assert_in_range(out.n_edits, 0, KT_EDITS_MAX);
             assert_in_range(out.n_superseded, 0, KT_SUPERSEDED_MAX);
         } else {

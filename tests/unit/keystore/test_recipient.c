@@ -40,7 +40,7 @@ static void test_table(void **state)
     (void)state;
     assert_ptr_equal(kt_recipient_find(KT_RECIPIENT_FILE), &kt_recipient_file);
     assert_ptr_equal(kt_recipient_find(KT_RECIPIENT_RECOVERY), &kt_recipient_recovery);
-    assert_null(kt_recipient_find(KT_RECIPIENT_TPM2));
+    assert_ptr_equal(kt_recipient_find(KT_RECIPIENT_TPM2), &kt_recipient_tpm2);
     assert_null(kt_recipient_find((enum kt_recipient_kind)0));
     assert_null(kt_recipient_recovery.make);
 }
