@@ -16,7 +16,9 @@ enum {
     OPTION_ALLOW_UID,
     OPTION_RECOVERY_OUT,
     OPTION_TPM,
-    OPTION_TCTI
+    OPTION_TCTI,
+    OPTION_TPM_POLICY,
+    OPTION_PCR_SIGNATURE
 };
 
 static const struct argp_option own_options[] = {
@@ -32,13 +34,20 @@ static const struct argp_option own_options[] = {
      .arg = "FILE",
      .doc = "Write the recovery key to FILE (0600) instead of the terminal"},
     {.name = "tpm", .key = OPTION_TPM, .doc = "Seal this node's private half to its TPM"},
-    {.name = "tcti", .key = OPTION_TCTI, .arg = "TCTI", .doc = "How the TPM is reached"},
+    {.name = "tcti", .key = OPTION_TCTI, .arg = "TCTI", .doc = "How the TPM is reached (default device:/dev/tpmrm0)"},
+    {.name = "tpm-policy",
+     .key = OPTION_TPM_POLICY,
+     .arg = "POLICY",
+     .doc = "none (default), pcr:BANK:N,N... or signed:BANK:N,N...:KEY.pem"},
+    {.name = "pcr-signature",
+     .key = OPTION_PCR_SIGNATURE,
+     .arg = "FILE",
+     .doc = "Signature file of a signed policy (keyturn node sign-pcrs makes one)"},
     {0},
 };
 
 struct arguments {
     struct kt_init init;
-    bool tpm;
     bool inline_provider;
 };
 
@@ -59,6 +68,27 @@ static error_t take_provider(struct arguments *arguments, const char *arg)
     return arguments->inline_provider || strcmp(arg, "kms") == 0 ? 0 : EINVAL;
 }
 
+static error_t take_tpm(struct kt_init *init, int key, const char *arg)
+{
+    switch (key) {
+    case OPTION_TPM:
+        break;
+    case OPTION_TCTI:
+        init->tcti = arg;
+        break;
+    case OPTION_TPM_POLICY:
+        init->tpm_policy = arg;
+        break;
+    case OPTION_PCR_SIGNATURE:
+        init->signature = arg;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    init->tpm = true;
+    return 0;
+}
+
 static error_t take(int key, char *arg, void *closure)
 {
     struct arguments *arguments = closure;
@@ -76,22 +106,13 @@ static error_t take(int key, char *arg, void *closure)
     case OPTION_RECOVERY_OUT:
         arguments->init.recovery_out = arg;
         return arg[0] ? 0 : EINVAL;
-    case OPTION_TPM:
-    case OPTION_TCTI:
-        arguments->tpm = true;
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return take_tpm(&arguments->init, key, arg);
     }
 }
 
 static bool check_supported(const struct arguments *arguments, struct kt_error *err)
 {
-    if (arguments->tpm) {
-        kt_fail(err, KT_E_UNSUPPORTED, "this release does not seal to a TPM yet");
-        return kt_error_hint(err,
-                             "without --tpm the private half is kept in a file, mode 0600, of the opener's account");
-    }
     if (arguments->inline_provider) {
         kt_fail(err, KT_E_UNSUPPORTED, "this release does not manage aescbc and secretbox keys yet");
         return kt_error_hint(err, "--provider kms keeps the keys out of the EncryptionConfiguration file");
@@ -223,5 +244,6 @@ int kt_command_init(int argc, char **argv)
     bool done = check_supported(&arguments, &err) && run(&arguments.init, &err) && print(&arguments.init, &err);
     kt_state_dir_free(arguments.init.staged);
     free(arguments.init.config);
+    free(arguments.init.policy);
     return done ? 0 : kt_print_error(&line.options, &err);
 }

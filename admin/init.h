@@ -17,10 +17,15 @@ struct kt_init {
     const char *node;         /* --node, or NULL: the host's name */
     const char *recovery_out; /* --recovery-out, or NULL: the terminal */
     struct kt_ids allow_uids; /* --allow-uid */
+    bool tpm;                 /* --tpm, or one of those below */
+    const char *tcti;         /* --tcti, or NULL: the default */
+    const char *tpm_policy;   /* --tpm-policy, or NULL: none */
+    const char *signature;    /* --pcr-signature, or NULL */
     const struct kt_options *options;
 
-    struct kt_config *config;    /* the one to be written; owner set once founded */
-    char home[KT_INIT_PATH_MAX]; /* where dir is or will be, absolute, without links; "": the system's paths */
+    struct kt_tpm_policy *policy; /* parsed; NULL: none was given */
+    struct kt_config *config;     /* the one to be written; owner set once founded */
+    char home[KT_INIT_PATH_MAX];  /* where dir is or will be, absolute, without links; "": the system's paths */
     char config_path[4096];
     char staging[KT_INIT_PATH_MAX];
     char made[4][KT_INIT_PATH_MAX]; /* directories that were not there: dir, staging, and two for the sockets */

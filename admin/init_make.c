@@ -86,6 +86,7 @@ bool kt_init_found(struct kt_init *init, struct kt_bytes *ret_document, struct k
         .type = KT_KEY_KMS,
         .key_name = "kmskey",
         .now = kt_clock_real_s(),
+        .tpm_policy = init->policy,
     };
     kt_init_staged(init, "work.yaml", work);
     if (!kt_opener_local(init->config, work, &request, &answer, err))

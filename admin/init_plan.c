@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/init.h"
+#include "admin/tpm_option.h"
 #include "base/ipc.h"
 
 #include <ctype.h>
@@ -158,6 +159,27 @@ static bool plan_uids(struct kt_init *init, struct kt_error *err)
     return true;
 }
 
+static bool plan_tpm(struct kt_init *init, struct kt_error *err)
+{
+    struct kt_config *config = init->config;
+    if (!init->tpm)
+        return true;
+    config->recipient = KT_RECIPIENT_TPM2;
+    if (init->tcti && (strlen(init->tcti) == 0 || strlen(init->tcti) >= sizeof(config->tpm_tcti)))
+        return kt_fail(err, KT_E_USAGE, "--tcti: expected NAME:CONFIGURATION of at most %zu bytes",
+                       sizeof(config->tpm_tcti) - 1);
+    if (init->tcti)
+        snprintf(config->tpm_tcti, sizeof(config->tpm_tcti), "%s", init->tcti);
+    if (init->signature && !realpath(init->signature, config->tpm_pcr_signature))
+        return kt_fail_errno(err, KT_E_USAGE, "--pcr-signature: %s", init->signature);
+    if (!init->tpm_policy)
+        return true;
+    init->policy = calloc(1, sizeof(*init->policy));
+    if (!init->policy)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    return kt_tpm_policy_from_option(init->tpm_policy, init->options->force, init->policy, err);
+}
+
 bool kt_init_plan(struct kt_init *init, struct kt_error *err)
 {
     init->config = calloc(1, sizeof(*init->config));
@@ -173,7 +195,7 @@ bool kt_init_plan(struct kt_init *init, struct kt_error *err)
     }
     snprintf(init->config->path, sizeof(init->config->path), "%s", init->config_path);
     snprintf(init->staging, sizeof(init->staging), "%.4096s.init", init->config->state_dir);
-    return plan_uids(init, err);
+    return plan_uids(init, err) && plan_tpm(init, err);
 }
 
 void kt_init_staged(const struct kt_init *init, const char *name, char ret[KT_INIT_PATH_MAX + 64])

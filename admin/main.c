@@ -13,6 +13,11 @@ const struct kt_command kt_commands[] = {
     {"key list", "", "List the keys of the keyring, in order", kt_command_key_list},
     {"keyring show", "", "Show what the keyring says, without secrets", kt_command_keyring_show},
     {"keyring offer", "FILE", "Offer a newer keyring to this node", kt_command_keyring_offer},
+    {"node check", "", "Tell whether the next boot will open this node's sealed key", kt_command_node_check},
+    {"node reseal", "", "Seal this node's key in its TPM anew, under another policy", kt_command_node_reseal},
+    {"node sign-pcrs", "", "Sign PCR values for a signed policy", kt_command_node_sign_pcrs},
+    {"node suspend", "", "Seal without a policy for one boot, before a firmware update", kt_command_node_suspend},
+    {"node verify", "", "Prove that this node's key opens the keyring", kt_command_node_verify},
     {"recovery verify", "", "Prove that a recovery key opens the keyring", kt_command_recovery_verify},
     {"config show", "", "Print the EncryptionConfiguration for a fresh cluster", kt_command_config_show},
     {"version", "", "Print the release", kt_command_version},
@@ -20,13 +25,12 @@ const struct kt_command kt_commands[] = {
 };
 
 const char *const kt_commands_to_come[] = {
-    "prepare",       "rotate",         "reencrypt",    "rotate-keys",     "retire",
-    "enable",        "disable",        "migrate",      "census",          "doctor",
-    "config check",  "config diff",    "config apply", "config rollback", "config wire",
-    "config unwire", "key import",     "key restore",  "node request",    "node approve",
-    "node install",  "node list",      "node remove",  "node verify",     "node reseal",
-    "node suspend",  "node sign-pcrs", "node check",   "recovery use",    "recovery replace",
-    "sync",          "audit",          NULL,
+    "prepare",       "rotate",      "reencrypt",    "rotate-keys",     "retire",
+    "enable",        "disable",     "migrate",      "census",          "doctor",
+    "config check",  "config diff", "config apply", "config rollback", "config wire",
+    "config unwire", "key import",  "key restore",  "node request",    "node approve",
+    "node install",  "node list",   "node remove",  "recovery use",    "recovery replace",
+    "sync",          "audit",       NULL,
 };
 
 static const char usage_text[] = "Usage: keyturn COMMAND [OPTION...]\n"
