@@ -140,6 +140,7 @@ static TSS2_RC harm(struct fault *f, size_t *len, uint8_t *bytes)
     case DO_IO:
         return TSS2_TCTI_RC_IO_ERROR;
     case DO_SHORT:
+        memset(bytes + 6, 0xff, *len - 6); /* tpm2-tss does not ask how much came */
         *len = 6;
         return TSS2_RC_SUCCESS;
     case DO_HEADER:

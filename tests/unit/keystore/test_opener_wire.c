@@ -3,6 +3,7 @@
 #include "base/ipc.h"
 #include "keystore/config.h"
 #include "keystore/opener_wire.h"
+#include "keystore/tpm_report.h"
 #include "tests/unit/keystore/support.h"
 
 #include <errno.h>
@@ -20,6 +21,9 @@ static const struct kt_edit edits[] = {
     {.kind = KT_EDIT_STAGE, .stage = KT_STAGE_ROTATE},
     {.kind = KT_EDIT_ENABLED, .flag = true},
 };
+
+static const struct kt_tpm_policy policy = {
+    .kind = KT_TPM_POLICY_PCR, .pcrs = {.bank = KT_TPM_SHA256, .mask = 1u << 7, .digests = {[7] = {1, 2, 3}}}};
 
 static struct kt_opener_request sample_request(void)
 {
@@ -42,6 +46,8 @@ static struct kt_opener_request sample_request(void)
     request.superseded_names[0] = "1-3.yaml";
     request.superseded[1] = KT_SLICE("", 0);
     request.superseded_names[1] = "1-2.yaml";
+    request.tpm_policy = &policy;
+    request.tpm_pcrs = (struct kt_tpm_pcrs){.bank = KT_TPM_SHA384, .mask = 1u << 23};
     return request;
 }
 
@@ -77,6 +83,9 @@ static void test_request_round_trip(void **state)
     assert_int_equal(out.edits[1].state, KT_KEY_RETIRING);
     assert_int_equal(out.edits[2].stage, KT_STAGE_ROTATE);
     assert_true(out.edits[3].flag);
+    assert_memory_equal(out.tpm_policy, &policy, sizeof(policy));
+    assert_int_equal(out.tpm_pcrs.bank, KT_TPM_SHA384);
+    assert_int_equal(out.tpm_pcrs.mask, 1u << 23);
 }
 
 /* A file that is there but empty is not the same as none. */
@@ -182,6 +191,20 @@ static void test_recovery_frame(void **state)
     assert_int_equal(err.code, KT_E_RECOVERY_KEY);
 }
 
+static void fill_report(struct kt_opener_answer *answer)
+{
+    answer->tpm = calloc(1, sizeof(*answer->tpm));
+    assert_non_null(answer->tpm);
+    answer->tpm->there = true;
+    answer->tpm->suspended = true;
+    answer->tpm->resume = policy;
+    answer->tpm->parent_handle = 0x81000001u;
+    memset(answer->tpm->parent_name, 5, sizeof(answer->tpm->parent_name));
+    answer->tpm->opens = true;
+    (void)snprintf(answer->tpm->why, sizeof(answer->tpm->why), "%s", "why not");
+    answer->tpm->present = policy.pcrs;
+}
+
 static void fill_answer(struct kt_opener_answer *answer)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -220,6 +243,7 @@ static void fill_answer(struct kt_opener_answer *answer)
     answer->n_notes = 1;
     assert_true(kt_bytes_copy(KT_SLICE(DOC_A, sizeof(DOC_A) - 1), &answer->document, &err));
     memset(answer->owner, 3, KT_HASH_LEN);
+    fill_report(answer);
 }
 
 static void expect_equal(const struct kt_opener_answer *a, const struct kt_opener_answer *b)
@@ -234,6 +258,7 @@ static void expect_equal(const struct kt_opener_answer *a, const struct kt_opene
     assert_string_equal(a->notes[0], b->notes[0]);
     assert_true(kt_slice_equal(kt_bytes_view(&a->document), kt_bytes_view(&b->document)));
     assert_memory_equal(a->owner, b->owner, KT_HASH_LEN);
+    assert_memory_equal(a->tpm, b->tpm, sizeof(*a->tpm));
 }
 
 static void test_answer_round_trip(void **state)
