@@ -24,8 +24,10 @@ class KeyringGo:
         self.binary = pathlib.Path(directory) / "keyring-go"
         self.daemon = daemon
         self.keyring = daemon.state / "keyring.yaml"
-        self.by_node = ["--node-key", daemon.state / "opener" / "node.key", "--owner", daemon.owner()]
         self.by_recovery = ["--recovery", f"@{daemon.recovery}", "--owner", daemon.owner()]
+        self.by_node = ["--node-key", daemon.state / "opener" / "node.key", "--owner", daemon.owner()]
+        if not self.by_node[1].exists():  # in a TPM, which Go does not speak to here
+            self.by_node = self.by_recovery
 
     def build(self):
         subprocess.run([go(), "build", "-buildvcs=false", "-o", self.binary, "."], cwd=FOLDER, check=True, timeout=600)

@@ -5,6 +5,7 @@ when processes are killed, servers restarted and keys changed."""
 
 import base64
 import contextlib
+import os
 import re
 import secrets
 import signal
@@ -17,6 +18,7 @@ from cluster import PREFIX, Cluster, EncryptedObject, hexdump, secret_key
 from daemon import Daemon
 from harness import Pid, proved, wait_for
 from keyring_go import KeyringGo
+from swtpm import SimulatedTpm
 
 PLUGIN_BACK = 15  # seconds until a killed process of the daemon must serve again
 # kube-apiserver's own rhythm. Who asks for its health makes it ask the plugin where the last answer is older than 20 s, or
@@ -85,7 +87,7 @@ class Secrets(harness.Case):
     @classmethod
     def prepare(cls):
         path = cls.workspace.path
-        cls.daemon = Daemon(path / "d").init()
+        cls.daemon = Daemon(path / "d").init(*cls.tpm(path))
         cls.workspace.on_close(cls.daemon.kill)
         cls.keyring_go = KeyringGo(path, cls.daemon).build()
         config = path / "encryption.yaml"
@@ -97,6 +99,15 @@ class Secrets(harness.Case):
         cls.cluster.start()
         cls.kept = {}
         cls.store("first")
+
+    @classmethod
+    def tpm(cls, path):
+        """Options of init: with KEYTURN_E2E_TPM the node's private half is sealed in a simulated TPM."""
+        if not os.environ.get("KEYTURN_E2E_TPM"):
+            return []
+        simulator = SimulatedTpm(path / "tpm")
+        cls.workspace.on_close(simulator.stop)
+        return ["--tcti", simulator.tcti, "--tpm-policy", "pcr:sha256:14"]
 
     @classmethod
     def store(cls, name, client=None):
