@@ -33,6 +33,9 @@ def runtime_packages():
     for program in PROGRAMS:
         ldd = subprocess.run(["ldd", BUILD / program], text=True, check=True, capture_output=True)
         libraries.update(re.findall(r"=> (\S+)", ldd.stdout))
+    # Loaded when they are asked for: how a TPM is reached.
+    for module in ("device", "swtpm"):
+        libraries.update(map(str, pathlib.Path("/usr/lib").glob(f"*/libtss2-tcti-{module}.so.0")))
     # A library's package may know it by the path with /usr or by the one without.
     paths = sorted({start + re.sub(r"^/usr", "", path) for path in libraries for start in ("", "/usr")})
     owners = subprocess.run(["dpkg-query", "-S", *paths], text=True, check=False, capture_output=True)

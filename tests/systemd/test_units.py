@@ -14,6 +14,7 @@ import sys
 
 import machine
 from harness import SOURCE, Case, Missing, Pid, go, main, proved, wait_for
+from swtpm import SimulatedTpm
 
 SERVICE = "keyturnd.service"
 SOCKETS = ("keyturnd-kms.socket", "keyturnd-control.socket")
@@ -24,6 +25,7 @@ CONTROL_SOCKET = "/run/keyturn/control.sock"
 CONFIG = "/etc/keyturn/keyturn.yaml"
 STATE_DIR = "/var/lib/keyturn"
 NODE_KEY = STATE_DIR + "/opener/node.key"
+TPM_SOCKET = "/run/tpm.sock"
 ACCOUNTS = {"front": "keyturn-front", "keeper": "keyturn", "exporter": "keyturn-exporter"}
 STRANGER = 23456  # a uid that nothing allows
 # systemd-analyze security, in tenths: 0 is the best. Root and its five capabilities are what is left.
@@ -493,6 +495,41 @@ class Units(Case):
                 self.machine.run("systemctl", "restart" if missing == STATE_DIR else "reload", SERVICE)
                 self.assert_serves()
                 proved(f"a boot without {missing}: active, `keyturn status` exits {exits[0]}: \"{words}\"")
+
+    def test_a_tpm_that_comes_up_late(self):
+        """A boot without the TPM that the node's key is sealed in is a boot all the same; once it is there, keyturnd serves."""
+        self.machine.run("systemctl", "stop", *UNITS)
+        for path in (STATE_DIR, CONFIG):
+            self.machine.run("mv", path, path + ".aside")
+        simulator = self.tpm()
+        try:
+            self.machine.run("keyturn", "init", "--yes", "--recovery-out", "/root/recovery-key-tpm", "--tcti", f"swtpm:path={TPM_SOCKET}",
+                             "--tpm-policy", "pcr:sha256:7,14")
+            self.machine.run("systemctl", "start", *UNITS)
+            key_id = self.wait_serving()["daemon"]["keyId"]
+            simulator.stop()
+            self.machine.reboot()
+            for unit in UNITS:
+                self.assertEqual(self.machine.unit(unit)["ActiveState"], "active", unit)
+            words = wait_for("healthz says why", lambda: self.words_on("the TPM does not answer"), 30)
+            simulator = self.tpm()
+            # The keeper asks again at least once a minute.
+            wait_for("it serves", lambda: self.status()["daemon"]["healthz"] == "ok", 90)
+            self.assertEqual(self.wait_serving()["daemon"]["keyId"], key_id)
+            self.assertEqual(self.keyturn("probe").returncode, 0)
+        finally:
+            simulator.stop()
+            self.machine.run("systemctl", "stop", *UNITS)
+            self.machine.run("rm", "-rf", STATE_DIR, CONFIG)
+            for path in (STATE_DIR, CONFIG):
+                self.machine.run("mv", path + ".aside", path)
+            self.machine.run("systemctl", "start", *UNITS)
+        self.assert_serves()
+        proved(f"a boot before the TPM is up: active, \"{words}\", and then it serves, under a policy of PCRs")
+
+    def tpm(self):
+        """A simulated TPM, outside, whose socket is in the machine's /run."""
+        return SimulatedTpm(self.workspace.path / "tpm", socket=self.machine.path(TPM_SOCKET))
 
     def words_on(self, path):
         daemon = self.status()["daemon"]
