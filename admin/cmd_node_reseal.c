@@ -18,7 +18,7 @@ static error_t take(int key, char *arg, void *closure)
 {
     if (key != OPTION_TPM_POLICY)
         return ARGP_ERR_UNKNOWN;
-    *(const char **)closure = arg;
+    *(char **)closure = arg;
     return 0;
 }
 
@@ -72,7 +72,7 @@ static int reseal(const struct kt_command_line *line, enum kt_opener_op op, cons
 
 int kt_command_node_reseal(int argc, char **argv)
 {
-    const char *policy = NULL;
+    char *policy = NULL;
     struct kt_command_line line = {
         .command = kt_command_find("node reseal"), .own = reseal_options, .take = take, .closure = &policy};
     kt_command_parse(&line, argc, argv);

@@ -30,10 +30,10 @@ static const struct argp_option own_options[] = {
 };
 
 struct arguments {
-    const char *key;
-    const char *pcrs_text;
-    const char *out;
-    const char *values[KT_TPM_PCRS];
+    char *key;
+    char *pcrs_text;
+    char *out;
+    char *values[KT_TPM_PCRS];
     size_t n_values;
 };
 

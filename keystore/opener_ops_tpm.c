@@ -40,6 +40,14 @@ static bool opens(const struct kt_keyring *keyring, const struct kt_secret *scal
     return keys != NULL;
 }
 
+static bool has_policy(const struct kt_tpm_blob *blob, struct kt_error *err)
+{
+    if (blob->suspended || blob->policy.kind != KT_TPM_POLICY_NONE)
+        return true;
+    (void)kt_fail(err, KT_E_REFUSED, "this node's key is sealed under no policy: there is nothing to suspend");
+    return kt_error_hint(err, "an update that changes PCRs does no harm; keyturn node check tells the policy");
+}
+
 /* What is in the TPM now must open the keyring, so that a mistake is not sealed anew; and so must what replaces it. */
 static bool replace(struct kt_opener_ops *ops, const struct kt_opener_request *request, const struct kt_tpm_wish *wish,
                     struct kt_error *err)
@@ -53,7 +61,7 @@ static bool replace(struct kt_opener_ops *ops, const struct kt_opener_request *r
 
     kt_tpm_node_init(&node, &source);
     keyring = verify_current(ops, request, err);
-    if (!keyring || !kt_tpm_node_read(&node, true, err))
+    if (!keyring || !kt_tpm_node_read(&node, true, err) || (wish->suspend && !has_policy(&node.blob, err)))
         return false;
     scalar = kt_tpm_node_unseal(&node, err);
     if (!scalar || !opens(keyring, scalar, err) || !kt_tpm_node_seal(&node, scalar, wish, &bytes, &proof, err))

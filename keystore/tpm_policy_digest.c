@@ -45,23 +45,14 @@ static bool is_rsa(const EVP_PKEY *key)
     return EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA && bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX && bits % 8 == 0;
 }
 
-/* Nobody is to be asked for a pass phrase. */
-static int no_passphrase(char *buffer, int size, int writing, void *closure)
-{
-    (void)buffer;
-    (void)size;
-    (void)writing;
-    (void)closure;
-    return 0;
-}
-
 static EVP_PKEY *read_pem(struct kt_slice pem)
 {
     KT_CLEANUP(BIO_free_all_p) BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
-    EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL) : NULL;
+    char passphrase[] = ""; /* so that nobody is asked for one */
+    EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, passphrase) : NULL;
 
     if (!key && bio && BIO_reset(bio) == 1)
-        key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+        key = PEM_read_bio_PrivateKey(bio, NULL, NULL, passphrase);
     ERR_clear_error();
     return key;
 }

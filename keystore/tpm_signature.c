@@ -129,21 +129,12 @@ bool kt_tpm_signature_find(struct kt_slice file, const char *what, const struct 
     return true;
 }
 
-static int no_passphrase(char *buffer, int size, int writing, void *closure)
-{
-    (void)buffer;
-    (void)size;
-    (void)writing;
-    (void)closure;
-    return 0;
-}
-
 static bool sign(struct kt_slice private_pem, const uint8_t digest[32], struct kt_tpm_signature *ret,
                  struct kt_error *err)
 {
     KT_CLEANUP(BIO_free_all_p) BIO *bio = BIO_new_mem_buf(private_pem.data, (int)private_pem.len);
-    KT_CLEANUP(EVP_PKEY_free_p)
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+    char passphrase[] = ""; /* so that nobody is asked for one */
+    KT_CLEANUP(EVP_PKEY_free_p) EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, passphrase) : NULL;
     KT_CLEANUP(EVP_MD_CTX_free_p) EVP_MD_CTX *context = EVP_MD_CTX_new();
     size_t len = sizeof(ret->bytes);
 

@@ -14,6 +14,8 @@ static const uint32_t handles[] = {0x81000001u, 0x81000002u};
     (TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_RESTRICTED | \
      TPMA_OBJECT_DECRYPT)
 
+#define USABLE_ATTRIBUTES (STORAGE_ATTRIBUTES | TPMA_OBJECT_NODA)
+
 static bool is_rsa(enum kt_tpm_template template)
 {
     return template == KT_TPM_TEMPLATE_RSA || template == KT_TPM_TEMPLATE_RSA_ZERO;
@@ -26,19 +28,24 @@ static bool is_zero(enum kt_tpm_template template)
 
 static void fill_ecc(TPMT_PUBLIC *area, const TPMT_SYM_DEF_OBJECT *symmetric, bool zero)
 {
+    TPMS_ECC_PARMS *detail = &area->parameters.eccDetail;
+
     area->type = TPM2_ALG_ECC;
-    area->parameters.eccDetail = (TPMS_ECC_PARMS){.symmetric = *symmetric,
-                                                  .scheme = {.scheme = TPM2_ALG_NULL},
-                                                  .curveID = TPM2_ECC_NIST_P256,
-                                                  .kdf = {.scheme = TPM2_ALG_NULL}};
+    detail->symmetric = *symmetric;
+    detail->scheme.scheme = TPM2_ALG_NULL;
+    detail->curveID = TPM2_ECC_NIST_P256;
+    detail->kdf.scheme = TPM2_ALG_NULL;
     area->unique.ecc.x.size = area->unique.ecc.y.size = zero ? ECC_UNIQUE_LEN : 0;
 }
 
 static void fill_rsa(TPMT_PUBLIC *area, const TPMT_SYM_DEF_OBJECT *symmetric, bool zero)
 {
+    TPMS_RSA_PARMS *detail = &area->parameters.rsaDetail;
+
     area->type = TPM2_ALG_RSA;
-    area->parameters.rsaDetail =
-        (TPMS_RSA_PARMS){.symmetric = *symmetric, .scheme = {.scheme = TPM2_ALG_NULL}, .keyBits = 2048};
+    detail->symmetric = *symmetric;
+    detail->scheme.scheme = TPM2_ALG_NULL;
+    detail->keyBits = 2048;
     area->unique.rsa.size = zero ? RSA_UNIQUE_LEN : 0;
 }
 
@@ -232,7 +239,8 @@ bool kt_tpm_parent_find(struct kt_tpm *tpm, const struct kt_tpm_blob *blob, stru
     return found == FOUND_PINNED || fail_other(blob, found == FOUND_OTHER, err);
 }
 
-/* A storage key of a strength that we trust, whoever made it. */
+/* A storage key of a strength that we trust, whoever made it; with noDA, for else a few wrong passwords of somebody
+ * else, or power losses, would lock us out. */
 static bool is_usable(const TPMT_PUBLIC *area)
 {
     const TPMT_SYM_DEF_OBJECT *symmetric =
@@ -244,7 +252,7 @@ static bool is_usable(const TPMT_PUBLIC *area)
     else if (area->type == TPM2_ALG_ECC)
         strong = area->parameters.eccDetail.curveID == TPM2_ECC_NIST_P256;
     return strong && area->nameAlg == TPM2_ALG_SHA256 && symmetric->algorithm == TPM2_ALG_AES &&
-           (area->objectAttributes & (STORAGE_ATTRIBUTES | TPMA_OBJECT_SIGN_ENCRYPT)) == STORAGE_ATTRIBUTES;
+           (area->objectAttributes & (USABLE_ATTRIBUTES | TPMA_OBJECT_SIGN_ENCRYPT)) == USABLE_ATTRIBUTES;
 }
 
 /* Sets *usable, and of what type it is. */

@@ -62,12 +62,20 @@ class Serves(Case):
         self.opens()
         self.assertEqual(self.tpm.left_behind(), "")
 
-    def test_somebody_elses_rsa_parent(self):
-        self.tpm.tool("tpm2_createprimary", "-C", "o", "-G", "rsa2048", "-c", "p.ctx")
+    def take_handle(self, kind, *more, noda=True):
+        """Somebody else's key is at the handle of the storage root key."""
+        attributes = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|decrypt" + ("|noda" if noda else "")
+        self.tpm.tool("tpm2_createprimary", "-C", "o", "-G", kind, "-c", "p.ctx", "-a", attributes, *more)
         self.tpm.tool("tpm2_evictcontrol", "-C", "o", "-c", "p.ctx", "0x81000001")
         self.tpm.tool("tpm2_flushcontext", "-t")
+
+    def test_somebody_elses_rsa_parent(self):
+        self.take_handle("rsa2048")
         self.expect(self.init())
-        self.assertEqual(self.check()["parent"]["type"], "rsa")
+        found = self.check()["parent"]
+        self.assertEqual((found["type"], found["handle"]), ("rsa", 0x81000001))
+        self.opens()
+        self.tpm.tool("tpm2_evictcontrol", "-C", "o", "-c", "0x81000001")
         self.opens()
 
     def test_an_unusable_key_at_the_first_handle(self):
@@ -82,6 +90,45 @@ class Serves(Case):
         self.tpm.tool("tpm2_changeauth", "-c", "owner", "secret")
         self.expect(self.init("-o", "json"), 6, "NODE_KEY", "the owner hierarchy has a password")
         self.assertFalse(self.config.exists())
+
+    def test_a_storage_root_key_with_a_password(self):
+        self.take_handle("ecc", "-p", "secret")
+        self.expect(self.init("-o", "json"), 6, "NODE_KEY", "the SRK has a password")
+        self.assertEqual(self.tpm.left_behind(), "")
+
+    def test_a_hierarchy_that_is_off(self):
+        self.tpm.tool("tpm2_hierarchycontrol", "-C", "p", "shEnable", "clear")
+        self.expect(self.init("-o", "json"), 6, "NODE_KEY", "the owner hierarchy is disabled")
+
+    def lock_out(self):
+        """A wrong password, often enough, of an object that counts."""
+        self.tpm.tool("tpm2_dictionarylockout", "-s", "-n", "2", "-t", "10000", "-l", "10000")
+        (self.tpm.dir / "any").write_text("any")
+        for name, *words in (["createprimary", "-C", "n", "-c", "n.ctx"],
+                             ["create", "-C", "n.ctx", "-p", "right", "-i", "any", "-u", "o.pub", "-r", "o.priv"],
+                             ["load", "-C", "n.ctx", "-u", "o.pub", "-r", "o.priv", "-c", "o.ctx"],
+                             *[["unseal", "-c", "o.ctx", "-p", "wrong"]] * 4):
+            self.tpm.tool("tpm2_" + name, *words, check=name != "unseal")
+            self.tpm.tool("tpm2_flushcontext", "-t")
+            self.tpm.tool("tpm2_flushcontext", "-l")
+        self.assertRegex(self.tpm.tool("tpm2_getcap", "properties-variable"), r"inLockout: +1")
+
+    def test_locked_out(self):
+        self.expect(self.init())
+        self.lock_out()
+        self.opens()
+
+    def test_locked_out_beside_a_storage_root_key_that_counts(self):
+        """Under a key without noDA, somebody else's wrong passwords would lock us out: another one is used."""
+        self.take_handle("ecc", noda=False)
+        self.expect(self.init())
+        self.assertEqual(self.check()["parent"]["handle"], 0x81000002)
+        self.lock_out()
+        self.opens()
+
+    def test_nothing_to_suspend(self):
+        self.expect(self.init())
+        self.expect(self.node("suspend", "-o", "json"), 3, "REFUSED", "nothing to suspend")
 
     def test_damaged_and_missing(self):
         self.expect(self.init())

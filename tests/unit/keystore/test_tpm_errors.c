@@ -25,6 +25,8 @@ static const struct {
     {KT_TPM_STEP_MAKE_SRK, 0x9a2, KT_E_NODE_KEY, "owner hierarchy has a password"},
     {KT_TPM_STEP_KEEP_SRK, 0x9a2, KT_E_NODE_KEY, "owner hierarchy has a password"},
     {KT_TPM_STEP_MAKE_SRK, 0x185, KT_E_NODE_KEY, "owner hierarchy is disabled"},
+    {KT_TPM_STEP_SEAL, 0x98e, KT_E_NODE_KEY, "SRK has a password"},
+    {KT_TPM_STEP_LOAD, 0x98e, KT_E_NODE_KEY, "SRK has a password"},
     {KT_TPM_STEP_SEAL, 0x9a2, KT_E_NODE_KEY, "SRK has a password"},
     {KT_TPM_STEP_LOAD, 0x9a2, KT_E_NODE_KEY, "SRK has a password"},
     {KT_TPM_STEP_SESSION, 0x2c4, KT_E_NODE_KEY, "session's salt"},
