@@ -383,3 +383,23 @@ bool kt_floor_check_newest(const struct kt_floor *known, const struct kt_keyring
         return false;
     return leads || stale(known, &keyring->info, ", by an owner who came later", err);
 }
+
+bool kt_keyring_named_founder(struct kt_slice document, uint8_t ret[KT_HASH_LEN], struct kt_error *err)
+{
+    KT_CLEANUP(kt_free_p) struct kt_signatures *signatures = calloc(1, sizeof *signatures);
+    struct kt_keyring_parts parts = {0};
+    if (!signatures)
+        return kt_fail(err, KT_E_NOMEM, "out of memory for a keyring's signatures");
+    return kt_keyring_split(document, &parts, err) && kt_signatures_scan(parts.signatures, signatures, err) &&
+           kt_keyring_founder(signatures, ret, err);
+}
+
+uint64_t kt_keyring_made_over(const struct kt_keyring *keyring)
+{
+    return keyring->made_over.generation;
+}
+
+void kt_keyring_owner_key(const struct kt_keyring *keyring, uint8_t ret[KT_P256_PUBLIC])
+{
+    memcpy(ret, keyring->owner, KT_P256_PUBLIC);
+}

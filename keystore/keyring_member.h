@@ -50,3 +50,10 @@ bool kt_keyring_has_recipient(const struct kt_keyring *keyring, const char *name
  * another keyring of the same pair, or beyond an owner that this chain does not lead through. */
 bool kt_floor_check_newest(const struct kt_floor *known, const struct kt_keyring *keyring,
                            struct kt_error *err) KT_MUST_CHECK;
+
+/* Fingerprint of the founding owner that a document names, before anything of it was verified. */
+bool kt_keyring_named_founder(struct kt_slice document, uint8_t ret[KT_HASH_LEN], struct kt_error *err) KT_MUST_CHECK;
+/* The generation that its membership was made over; 0 for the first. */
+uint64_t kt_keyring_made_over(const struct kt_keyring *keyring);
+/* Public key of the owner who signed it. */
+void kt_keyring_owner_key(const struct kt_keyring *keyring, uint8_t ret[KT_P256_PUBLIC]);

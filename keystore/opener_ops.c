@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "keystore/kdf.h"
 #include "keystore/opener_judge.h"
+#include "keystore/opener_ops_internal.h"
 #include "keystore/recipient.h"
 
 #include <errno.h>
@@ -58,7 +59,7 @@ static const struct kt_recipient_ops *find_kind(enum kt_recipient_kind kind, str
     return found;
 }
 
-static struct kt_p256 *load_own(struct kt_opener_ops *ops, struct kt_error *err)
+struct kt_p256 *kt_opener_load_own(struct kt_opener_ops *ops, struct kt_error *err)
 {
     const struct kt_recipient_ops *kind = find_kind(ops->config->recipient, err);
 
@@ -67,7 +68,7 @@ static struct kt_p256 *load_own(struct kt_opener_ops *ops, struct kt_error *err)
     return kind->load(&(struct kt_recipient_source){.dirfd = ops->folder}, err);
 }
 
-static bool copy_info(const struct kt_keyring *keyring, struct kt_opener_answer *answer, struct kt_error *err)
+bool kt_opener_copy_info(const struct kt_keyring *keyring, struct kt_opener_answer *answer, struct kt_error *err)
 {
     answer->info = malloc(sizeof(*answer->info));
     if (!answer->info)
@@ -102,13 +103,18 @@ static bool open_source(struct kt_opener_source *source, const struct kt_p256 *o
     return source->keys != NULL;
 }
 
-/* What this node has must not stand in the way of a good keyring: what is wrong with it is only noted. */
-static void verify_old(const struct kt_opener_ops *ops, struct kt_opener_source *source,
+/* What this node has must not stand in the way of a good keyring: what is wrong with it is only noted. After root has
+ * pinned a new founding owner, what was installed under the one before, as the floor tells, still has its keys. */
+static void verify_old(const struct kt_opener_ops *ops, const struct kt_floor *floor, struct kt_opener_source *source,
                        struct kt_opener_answer *answer)
 {
     struct kt_error why = KT_ERROR_INIT;
 
-    if (!verify(ops, source, &why))
+    if (verify(ops, source, &why))
+        return;
+    if (floor->membership != 0)
+        source->keyring = kt_keyring_verify(source->bytes, floor->founder, NULL);
+    if (!source->keyring)
         kt_opener_note(answer, "%s does not verify: %s", source->name, why.message);
 }
 
@@ -166,9 +172,9 @@ static void verify_all_old(const struct kt_opener_ops *ops, struct kt_opener_cas
                            struct kt_opener_answer *answer)
 {
     if (sources->current.bytes.data)
-        verify_old(ops, &sources->current, answer);
+        verify_old(ops, &sources->floor, &sources->current, answer);
     for (size_t i = 0; i < sources->n_superseded; i++)
-        verify_old(ops, &sources->superseded[i], answer);
+        verify_old(ops, &sources->floor, &sources->superseded[i], answer);
 }
 
 static void open_all_old(struct kt_opener_case *sources, const struct kt_p256 *own, struct kt_opener_answer *answer)
@@ -190,11 +196,11 @@ static bool open_keyring(struct kt_opener_ops *ops, const struct kt_opener_reque
     verify_all_old(ops, &sources, answer);
     if (!kt_opener_judge_order(&sources, answer, err) || !identify_current(request, &sources, answer, err))
         return false;
-    own = load_own(ops, err);
+    own = kt_opener_load_own(ops, err);
     if (!own || !open_source(&sources.offered, own, err))
         return false;
     open_all_old(&sources, own, answer);
-    return copy_info(sources.offered.keyring, answer, err) && copy_keys(sources.offered.keys, answer, err) &&
+    return kt_opener_copy_info(sources.offered.keyring, answer, err) && copy_keys(sources.offered.keys, answer, err) &&
            kt_opener_judge_keys(&sources, answer, err);
 }
 
@@ -204,10 +210,10 @@ static bool describe(struct kt_opener_ops *ops, const struct kt_opener_request *
     KT_CLEANUP(kt_keyring_free_p)
     struct kt_keyring *keyring = kt_keyring_verify(request->offered, ops->config->owner, err);
 
-    return keyring && copy_info(keyring, answer, err);
+    return keyring && kt_opener_copy_info(keyring, answer, err);
 }
 
-static bool need_recovery_key(const struct kt_opener_request *request, struct kt_error *err)
+bool kt_opener_need_recovery_key(const struct kt_opener_request *request, struct kt_error *err)
 {
     return request->recovery_key || kt_fail(err, KT_E_RECOVERY_KEY, "this needs the recovery key, and none was given");
 }
@@ -220,7 +226,7 @@ static bool recovery_verify(struct kt_opener_ops *ops, const struct kt_opener_re
     KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *keyring = NULL;
     KT_CLEANUP(kt_p256_free_p) struct kt_p256 *own = NULL;
 
-    if (!need_recovery_key(request, err))
+    if (!kt_opener_need_recovery_key(request, err))
         return false;
     keyring = kt_keyring_verify(request->offered, ops->config->owner, err);
     if (!keyring)
@@ -229,11 +235,11 @@ static bool recovery_verify(struct kt_opener_ops *ops, const struct kt_opener_re
     if (!own)
         return false;
     keys = kt_keyring_open(keyring, own, err);
-    return keys && copy_info(keyring, answer, err);
+    return keys && kt_opener_copy_info(keyring, answer, err);
 }
 
-static struct kt_p256 *make_own(struct kt_opener_ops *ops, const struct kt_opener_request *request,
-                                struct kt_error *err)
+struct kt_p256 *kt_opener_make_own(struct kt_opener_ops *ops, const struct kt_opener_request *request,
+                                   struct kt_error *err)
 {
     const struct kt_recipient_ops *kind = find_kind(request->kind, err);
     struct kt_p256 *own = NULL;
@@ -263,9 +269,9 @@ static bool create(struct kt_opener_ops *ops, const struct kt_opener_request *re
                                            .key_name = request->key_name,
                                            .now = request->now};
 
-    if (!need_recovery_key(request, err))
+    if (!kt_opener_need_recovery_key(request, err))
         return false;
-    own = make_own(ops, request, err);
+    own = kt_opener_make_own(ops, request, err);
     if (!own)
         return false;
     founding.own = own;
@@ -286,7 +292,7 @@ static bool edit(struct kt_opener_ops *ops, const struct kt_opener_request *requ
     keyring = kt_keyring_verify(request->current, ops->config->owner, err);
     if (!keyring)
         return false;
-    own = load_own(ops, err);
+    own = kt_opener_load_own(ops, err);
     if (!own)
         return false;
     keys = kt_keyring_open(keyring, own, err);
@@ -298,9 +304,19 @@ static const struct {
     bool (*run)(struct kt_opener_ops *ops, const struct kt_opener_request *request, struct kt_opener_answer *answer,
                 struct kt_error *err);
 } table[] = {
-    [KT_OPENER_CREATE] = {true, create},      [KT_OPENER_OPEN] = {false, open_keyring},
-    [KT_OPENER_DESCRIBE] = {false, describe}, [KT_OPENER_RECOVERY_VERIFY] = {false, recovery_verify},
+    [KT_OPENER_CREATE] = {true, create},
+    [KT_OPENER_OPEN] = {false, open_keyring},
+    [KT_OPENER_DESCRIBE] = {false, describe},
+    [KT_OPENER_RECOVERY_VERIFY] = {false, recovery_verify},
     [KT_OPENER_EDIT] = {false, edit},
+    [KT_OPENER_REQUEST] = {true, kt_opener_op_request},
+    [KT_OPENER_APPROVE] = {false, kt_opener_op_approve},
+    [KT_OPENER_REMOVE] = {false, kt_opener_op_remove},
+    [KT_OPENER_SIGN_BUNDLE] = {false, kt_opener_op_sign_bundle},
+    [KT_OPENER_BUNDLE] = {true, kt_opener_op_bundle},
+    [KT_OPENER_RECOVERY_USE] = {true, kt_opener_op_recovery_use},
+    [KT_OPENER_RECOVERY_REPLACE] = {false, kt_opener_op_recovery_replace},
+    [KT_OPENER_RECOVERY_LOST] = {false, kt_opener_op_recovery_lost},
 };
 
 void kt_opener_undo(struct kt_opener_ops *ops)
