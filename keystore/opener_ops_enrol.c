@@ -123,6 +123,12 @@ static struct kt_keyring *verify_bundle(const struct kt_bundle *bundle, const st
     uint8_t owner[KT_P256_PUBLIC] = {0};
     struct kt_error why = KT_ERROR_INIT;
 
+    if (bundle->keyring_len != request->offered.len) {
+        (void)kt_fail(err, KT_E_BUNDLE_FORMAT, "the bundle has a keyring of %zu bytes: expected %zu",
+                      request->offered.len, bundle->keyring_len);
+        (void)kt_error_hint(err, "it was cut short, or something was appended: carry it over again");
+        return NULL;
+    }
     keyring = kt_keyring_verify(request->offered, bundle->founder, &why);
     if (!keyring) {
         (void)kt_error_copy(err, &why);
