@@ -38,6 +38,7 @@ struct approval {
     uint8_t owner[KT_HASH_LEN]; /* the present one */
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type of kt_command_line.take */
 static error_t take(int key, char *arg, void *closure)
 {
     struct approval *a = closure;

@@ -51,12 +51,8 @@ static bool read_bundle(struct installation *in, struct kt_error *err)
 /* What this node has of an earlier life. */
 static bool read_floor(const struct installation *in, struct kt_floor *ret, struct kt_error *err)
 {
-    if (!in->join.rejoins)
-        return true;
-    KT_CLEANUP(kt_state_dir_free_p)
-    struct kt_state_dir *dir = kt_state_dir_view(in->join.init.config->state_dir, err);
-    KT_CLEANUP(kt_free_p) struct kt_state *state = calloc(1, sizeof(*state));
-    if (!dir || !state || !kt_state_dir_read(dir, state, err))
+    KT_CLEANUP(kt_free_p) struct kt_state *state = NULL;
+    if (!kt_join_state(&in->join, &state, err))
         return false;
     *ret = state->floor;
     kt_state_done(state);

@@ -39,6 +39,7 @@ struct replacement {
     bool finished; /* what an earlier run had begun */
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type of kt_command_line.take */
 static error_t take(int key, char *arg, void *closure)
 {
     struct replacement *r = closure;

@@ -29,7 +29,7 @@ struct use {
     const char *file; /* --keyring */
     struct kt_join join;
     struct kt_bytes keyring;
-    struct kt_state *state; /* of a node that has one */
+    struct kt_state *state;
     struct kt_opener_answer answer;
     struct kt_outcome outcome;
     bool finished; /* what an earlier run had begun */
@@ -50,27 +50,14 @@ static bool no_keyring(const struct use *use, struct kt_error *err)
     return kt_error_hint(err, "bring the cluster's newest one from another node or a backup: --keyring FILE");
 }
 
-static bool read_state(struct use *use, struct kt_error *err)
-{
-    if (!use->join.rejoins)
-        return true;
-    KT_CLEANUP(kt_state_dir_free_p)
-    struct kt_state_dir *dir = kt_state_dir_view(use->join.init.config->state_dir, err);
-    KT_CLEANUP(kt_free_p) struct kt_state *state = dir ? calloc(1, sizeof(*state)) : NULL;
-    if (!state || !kt_state_dir_read(dir, state, err))
-        return false;
-    use->state = KT_TAKE_PTR(state);
-    return true;
-}
-
 static bool read_keyring(struct use *use, struct kt_error *err)
 {
     const struct kt_file_rules rules = {.max = KT_KEYRING_MAX, .owner = KT_ANY_UID};
-    if (!read_state(use, err))
+    if (!kt_join_state(&use->join, &use->state, err))
         return false;
     if (use->file)
         return kt_file_read(AT_FDCWD, use->file, &rules, &use->keyring, err);
-    if (!use->state || !use->state->current.data)
+    if (!use->state->current.data)
         return no_keyring(use, err);
     return kt_bytes_copy(kt_bytes_view(&use->state->current), &use->keyring, err);
 }
@@ -93,8 +80,7 @@ static bool finish_earlier(struct use *use, struct kt_error *err)
 static void fill(const struct use *use, const struct kt_secret *key, struct kt_opener_request *ret)
 {
     const struct kt_config *config = use->join.init.config;
-    if (use->state)
-        kt_state_request(use->state, (struct kt_slice){0}, ret);
+    kt_state_request(use->state, (struct kt_slice){0}, ret);
     ret->op = KT_OPENER_RECOVERY_USE;
     ret->offered = (struct kt_slice){0};
     ret->current = kt_bytes_view(&use->keyring);

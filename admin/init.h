@@ -41,6 +41,8 @@ bool kt_init_stage(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 bool kt_init_stage_open(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 bool kt_init_stage_clear(const struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 bool kt_init_stage_fill(const struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
+/* The state directory itself, of a node that has lost it. */
+bool kt_init_make_state_dir(const struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 /* The planned configuration, with that state directory, as a file. */
 bool kt_init_write_config(const struct kt_init *init, const char *state_dir, const char *path,
                           struct kt_error *err) KT_MUST_CHECK;

@@ -53,6 +53,13 @@ bool kt_init_stage_open(struct kt_init *init, struct kt_error *err)
     return init->staged != NULL;
 }
 
+bool kt_init_make_state_dir(const struct kt_init *init, struct kt_error *err)
+{
+    struct kt_file_attrs attrs;
+    return account_attrs(init->config->account_keeper, 0711, &attrs, err) &&
+           kt_dir_make(AT_FDCWD, init->config->state_dir, &attrs, err);
+}
+
 bool kt_init_stage_clear(const struct kt_init *init, struct kt_error *err)
 {
     char path[KT_INIT_PATH_MAX + 64];

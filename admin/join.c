@@ -87,7 +87,23 @@ bool kt_join_plan(struct kt_join *join, struct kt_error *err)
 
 bool kt_join_open(struct kt_join *join, struct kt_error *err)
 {
-    return kt_init_stage_open(&join->init, err);
+    return (!join->rejoins || kt_init_make_state_dir(&join->init, err)) && kt_init_stage_open(&join->init, err);
+}
+
+bool kt_join_state(const struct kt_join *join, struct kt_state **ret, struct kt_error *err)
+{
+    struct stat st;
+    KT_CLEANUP(kt_free_p) struct kt_state *state = calloc(1, sizeof(*state));
+    if (!state)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    if (join->rejoins && (lstat(join->init.config->state_dir, &st) == 0 || errno != ENOENT)) {
+        KT_CLEANUP(kt_state_dir_free_p)
+        struct kt_state_dir *dir = kt_state_dir_view(join->init.config->state_dir, err);
+        if (!dir || !kt_state_dir_read(dir, state, err))
+            return false;
+    }
+    *ret = KT_TAKE_PTR(state);
+    return true;
 }
 
 /* The files of the opener's folder, whatever kinds of recipients keep there. */

@@ -43,6 +43,9 @@ void kt_join_done(struct kt_join *join);
 
 /* The lock of STATE.join (KT_E_BUSY), made where it is not there. */
 bool kt_join_open(struct kt_join *join, struct kt_error *err) KT_MUST_CHECK;
+/* What the node has of its life so far; empty for a new one, and for one that lost its state directory. Heap;
+ * kt_state_done, free. */
+bool kt_join_state(const struct kt_join *join, struct kt_state **ret, struct kt_error *err) KT_MUST_CHECK;
 /* Whatever an earlier run has left is removed; then the opener's folder, work.yaml and plan.yaml. */
 bool kt_join_begin(struct kt_join *join, struct kt_error *err) KT_MUST_CHECK;
 /* What `node request` planned, and work.yaml again; only keyring.yaml and floor of a killed run are removed. */

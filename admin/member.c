@@ -71,10 +71,24 @@ static bool is_newest(const struct kt_member_job *job, struct kt_error *err)
     return kt_error_hint(err, "nothing was changed; do it again");
 }
 
+/* Another membership came into force after is_newest had looked. */
+static bool fail_overtaken(const struct kt_error *why, struct kt_error *err)
+{
+    (void)kt_error_copy(err, why);
+    if (!err || (why->code != KT_E_KEYRING_OLDER && why->code != KT_E_KEYRING_FORK))
+        return false;
+    err->code = KT_E_KEYRING_STALE;
+    (void)kt_error_prefix(err, "made over a keyring that is no longer the newest");
+    return kt_error_hint(err, "nothing was changed; do it again");
+}
+
 bool kt_member_install(const struct kt_member_job *job, struct kt_slice document, struct kt_outcome *ret,
                        struct kt_error *err)
 {
-    return is_newest(job, err) && kt_offer_run(job->options, job->config, document, ret, err);
+    struct kt_error why = KT_ERROR_INIT;
+    if (!is_newest(job, err))
+        return false;
+    return kt_offer_run(job->options, job->config, document, ret, &why) || fail_overtaken(&why, err);
 }
 
 bool kt_member_file_check(const char *path, const char *kind, struct kt_error *err)

@@ -6,7 +6,7 @@
 #include "keystore/key.h"
 
 #define KT_FINGERPRINT_WORDS     16u
-#define KT_FINGERPRINT_WORDS_LEN (KT_FINGERPRINT_WORDS * 8u) /* words of at most 7 letters, spaces, NUL */
+#define KT_FINGERPRINT_WORDS_LEN ((size_t)KT_FINGERPRINT_WORDS * 8) /* words of at most 7 letters, spaces, NUL */
 
 void kt_fingerprint_words(const uint8_t fingerprint[KT_HASH_LEN], char ret[KT_FINGERPRINT_WORDS_LEN]);
 /* 64 hex digits of either case, with or without "sha256:" before them. */

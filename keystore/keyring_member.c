@@ -247,16 +247,16 @@ static bool apply_lost_recovery(struct making *m, struct kt_error *err)
 }
 
 static const struct {
-    enum kt_member_kind kind;
     const char *name;
-    bool by_present_owner;
     bool (*apply)(struct making *m, struct kt_error *err);
+    enum kt_member_kind kind;
+    bool by_present_owner;
 } KINDS[] = {
-    {KT_MEMBER_ADD, "add a recipient", true, apply_add},
-    {KT_MEMBER_REPLACE, "replace a recipient's key", true, apply_replace},
-    {KT_MEMBER_REMOVE, "remove a recipient", true, apply_remove},
-    {KT_MEMBER_REPLACE_RECOVERY, "replace the recovery key", true, apply_replace_recovery},
-    {KT_MEMBER_LOST_RECOVERY, "replace a lost recovery key", false, apply_lost_recovery},
+    {"add a recipient", apply_add, KT_MEMBER_ADD, true},
+    {"replace a recipient's key", apply_replace, KT_MEMBER_REPLACE, true},
+    {"remove a recipient", apply_remove, KT_MEMBER_REMOVE, true},
+    {"replace the recovery key", apply_replace_recovery, KT_MEMBER_REPLACE_RECOVERY, true},
+    {"replace a lost recovery key", apply_lost_recovery, KT_MEMBER_LOST_RECOVERY, false},
 };
 
 static bool start(struct making *m, const struct kt_keyring_keys *keys, struct kt_error *err)

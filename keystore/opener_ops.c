@@ -118,12 +118,11 @@ static void verify_old(const struct kt_opener_ops *ops, const struct kt_floor *f
         kt_opener_note(answer, "%s does not verify: %s", source->name, why.message);
 }
 
-static void open_old(struct kt_opener_source *source, const struct kt_p256 *own, struct kt_opener_answer *answer)
+/* One that does not open is judged by what it says in clear (opener_judge.c). */
+static void open_old(struct kt_opener_source *source, const struct kt_p256 *own)
 {
-    struct kt_error why = KT_ERROR_INIT;
-
-    if (source->keyring && !open_source(source, own, &why))
-        kt_opener_note(answer, "%s does not open: %s", source->name, why.message);
+    if (source->keyring)
+        (void)!open_source(source, own, &source->unopened);
 }
 
 static bool gather(const struct kt_opener_ops *ops, const struct kt_opener_request *request, struct source_names *names,
@@ -177,11 +176,11 @@ static void verify_all_old(const struct kt_opener_ops *ops, struct kt_opener_cas
         verify_old(ops, &sources->floor, &sources->superseded[i], answer);
 }
 
-static void open_all_old(struct kt_opener_case *sources, const struct kt_p256 *own, struct kt_opener_answer *answer)
+static void open_all_old(struct kt_opener_case *sources, const struct kt_p256 *own)
 {
-    open_old(&sources->current, own, answer);
+    open_old(&sources->current, own);
     for (size_t i = 0; i < sources->n_superseded; i++)
-        open_old(&sources->superseded[i], own, answer);
+        open_old(&sources->superseded[i], own);
 }
 
 static bool open_keyring(struct kt_opener_ops *ops, const struct kt_opener_request *request,
@@ -199,7 +198,7 @@ static bool open_keyring(struct kt_opener_ops *ops, const struct kt_opener_reque
     own = kt_opener_load_own(ops, err);
     if (!own || !open_source(&sources.offered, own, err))
         return false;
-    open_all_old(&sources, own, answer);
+    open_all_old(&sources, own);
     return kt_opener_copy_info(sources.offered.keyring, answer, err) && copy_keys(sources.offered.keys, answer, err) &&
            kt_opener_judge_keys(&sources, answer, err);
 }

@@ -81,7 +81,7 @@ struct kt_secret *kt_opener_recovery_encode(const struct kt_opener_request *requ
 
 bool kt_opener_recovery_decode(const struct kt_secret *body, struct kt_opener_secrets *ret, struct kt_error *err)
 {
-    KT_CLEANUP(kt_opener_secrets_done) struct kt_opener_secrets secrets = {.recovery_key = NULL};
+    struct kt_opener_secrets secrets = {.recovery_key = NULL};
     struct kt_secret **keys[] = {&secrets.recovery_key, &secrets.new_recovery_key};
     const uint8_t *bytes = kt_secret_view(body);
     size_t len = 1;
@@ -96,11 +96,12 @@ bool kt_opener_recovery_decode(const struct kt_secret *body, struct kt_opener_se
         if (!(bytes[0] & (1u << i)))
             continue;
         *keys[i] = kt_secret_new_copy(bytes + len, KT_RECOVERY_KEY_BYTES, err);
-        if (!*keys[i])
+        if (!*keys[i]) {
+            kt_opener_secrets_done(&secrets);
             return false;
+        }
         len += KT_RECOVERY_KEY_BYTES;
     }
     *ret = secrets;
-    secrets = (struct kt_opener_secrets){.recovery_key = NULL};
     return true;
 }

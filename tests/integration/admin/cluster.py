@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from program import BUILD, Case, fault  # noqa: E402,F401
+from program import BUILD, KEYTURN, Case, fault  # noqa: E402,F401
 
 PATIENCE = 60
 BOTH = "keyturn,keyturn-opener"
@@ -151,3 +151,36 @@ class Cluster(Case):
                 check(command(fault(at, do, BOTH)))
         self.restore(saved)
         shutil.rmtree(saved)
+
+
+class Recovers(Cluster):
+    def lose_key(self, node):
+        (self.state_of(node) / "opener/node.key").unlink()
+
+    def use(self, node, *more, env=None):
+        return self.keyturn("recovery", "use", "--dir", self.work / node, "--key-file", self.recovery, "--yes", "-o", "json", *more, env=env)
+
+    def replace(self, node, to, *more, old=None):
+        new = self.work / to
+        run = self.on(node, "recovery", "replace", "--yes", "--recovery-out", new, "-o", "json",
+                      *(["--key-file", old or self.recovery] if "--lost" not in more else []), *more)
+        return new, run
+
+    def replaced(self, node, to, *more):
+        """Done, and the new key is the one in force."""
+        new, run = self.replace(node, to, *more)
+        self.recovery = new if self.expect(run, 0) else None
+        self.expect(self.on(node, "recovery", "verify", "--key-file", self.recovery), 0)
+        return json.loads(run.stdout)
+
+    def set_owner(self, node, owner):
+        lines = self.config_of(node).read_text().splitlines(keepends=True)
+        self.config_of(node).write_text("".join(f"owner: {owner}\n" if line.startswith("owner:") else line for line in lines))
+
+    def archive_a_key(self):
+        """One key in the archive of a's keyring."""
+        first = self.info("a")["keys"][0]["id"]
+        self.expect(self.on("a", "keyring", "offer", self.edit("a", "add", "second")), 0)
+        second = self.info("a")["keys"][1]["id"]
+        self.expect(self.on("a", "keyring", "offer", self.edit("a", "activate", second)), 0)
+        self.expect(self.on("a", "keyring", "offer", self.edit("a", "archive", first)), 0)

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Nodes that join, get another key and leave: what is made, and what is refused, each by its own name."""
+import os
 import pathlib
+import pty
 import re
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from cluster import Cluster  # noqa: E402
+from cluster import KEYTURN, Cluster  # noqa: E402
 
 NONE = "0" * 64
 
@@ -84,6 +86,49 @@ class Joins(Cluster):
         before = self.files()
         self.ok("a", *self.approve_arguments("b", fingerprint, "--dry-run"))
         self.assertEqual(self.files(), before)
+
+
+class Asked(Cluster):
+    """Fingerprints are shown on the terminal, and answered there."""
+
+    def dialogue(self, answer, *arguments):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execv(KEYTURN, [str(KEYTURN), *map(str, arguments)])
+        seen = b""
+        while True:
+            try:
+                chunk = os.read(fd, 4096)
+            except OSError:
+                break
+            if not chunk:
+                break
+            seen += chunk
+            if b"[y/N] " in chunk:
+                os.write(fd, answer + b"\n")
+        os.close(fd)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.decode()
+
+    def test_both_are_shown_and_asked(self):
+        fingerprint = self.request("b")
+        owner = self.ok("a", "node", "list")
+        approve = ["node", "approve", self.file("b", "request"), "--key-file", self.recovery, "--out", self.file("b", "bundle"), "--yes",
+                   "--config", self.config_of("a")]
+        status, seen = self.dialogue(b"n", *approve)
+        self.assertEqual(status, 3, seen)
+        self.assertEqual(self.names("a"), ["a", "recovery"])
+        status, seen = self.dialogue(b"y", *approve)
+        self.assertEqual(status, 0, seen)
+        self.assertIn(fingerprint, seen)
+        install = ["node", "install", self.file("b", "bundle"), "--dir", self.work / "b"]
+        status, seen = self.dialogue(b"", *install)
+        self.assertEqual(status, 3, seen)
+        self.assertFalse(self.config_of("b").exists())
+        status, seen = self.dialogue(b"yes", *install)
+        self.assertEqual(status, 0, seen)
+        self.assertIn(owner["fingerprint"], seen)
+        self.assertIn(owner["words"], seen)
+        self.assertTrue(self.opens("b"))
 
 
 class Refuses(Cluster):
