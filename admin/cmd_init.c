@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/init.h"
-#include "admin/secret_input.h"
+#include "admin/terminal.h"
 #include "base/file.h"
+#include "base/printable.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,21 +106,13 @@ static bool confirm(const struct kt_init *init, struct kt_error *err)
     KT_CLEANUP(kt_fd_close_p) int terminal = kt_terminal_open(err);
     if (terminal < 0)
         return false;
-    dprintf(terminal, "Make a keyring for node %s in %s, and %s? [y/N] ", init->config->node, init->config->state_dir,
-            init->config_path);
+    dprintf(terminal, "Make a keyring for node %s in %s, and %s? [y/N] ", init->config->node,
+            KT_PRINTABLE(init->config->state_dir), KT_PRINTABLE(init->config_path));
     char answer[8] = "";
     ssize_t got = read(terminal, answer, sizeof(answer) - 1);
     if (got > 0 && (answer[0] == 'y' || answer[0] == 'Y'))
         return true;
     return kt_fail(err, KT_E_REFUSED, "not confirmed: nothing was made");
-}
-
-/* A run that fails leaves nothing that the next one stumbles over; but once the keyring is in its place, the next run
- * finishes what this one began, and the recovery key that was handed out is the one of that keyring. */
-static void undo(struct kt_init *init)
-{
-    if (init->recovery_made && !init->committed)
-        (void)unlink(init->recovery_out);
 }
 
 static bool make(struct kt_init *init, struct kt_error *err)
@@ -130,7 +123,7 @@ static bool make(struct kt_init *init, struct kt_error *err)
         kt_init_prove(init, kt_bytes_view(&document), recovery, err) &&
         kt_init_commit(init, kt_bytes_view(&document), err))
         return true;
-    undo(init);
+    kt_init_undo(init);
     return false;
 }
 
@@ -143,19 +136,33 @@ static bool run(struct kt_init *init, struct kt_error *err)
     return check_terminal(init, err) && confirm(init, err) && make(init, err);
 }
 
+static void print_plan(const struct kt_init *init)
+{
+    if (init->finished_earlier)
+        printf("Would write %s: all that is missing of an earlier init that was cut short.\n"
+               "The recovery key that it gave out stays valid.\n",
+               KT_PRINTABLE(init->config_path));
+    else
+        printf("Would make %s (keyring, first key, private half of %s) and %s.\n",
+               KT_PRINTABLE(init->config->state_dir), init->config->node, KT_PRINTABLE(init->config_path));
+}
+
 static void print_text(const struct kt_init *init)
 {
     const bool system = !init->dir;
     if (init->options->dry_run) {
-        printf("Would make %s (keyring, first key, private half of %s) and %s.\n", init->config->state_dir,
-               init->config->node, init->config_path);
+        print_plan(init);
         return;
     }
     printf("%s: keyring generation 1 with one key (kmskey), for node %s and the recovery key.\n",
-           init->config->state_dir, init->config->node);
-    if (init->recovery_out && !init->finished_earlier)
+           KT_PRINTABLE(init->config->state_dir), init->config->node);
+    if (init->finished_earlier)
+        printf("An earlier init made it and was cut short; now there is %s too. The recovery key is the one that\n"
+               "the earlier init gave out; this one wrote none.\n",
+               KT_PRINTABLE(init->config_path));
+    else if (init->recovery_out)
         printf("%s: the recovery key. It was proved to open the keyring; move it off this machine.\n",
-               init->recovery_out);
+               KT_PRINTABLE(init->recovery_out));
     puts("\nNext:");
     if (system) {
         puts("  systemctl enable --now keyturnd-kms.socket keyturnd-control.socket keyturnd.service");
@@ -164,8 +171,8 @@ static void print_text(const struct kt_init *init)
                  "connect)");
         puts("  mkdir -p /etc/kubernetes/enc && keyturn config show > /etc/kubernetes/enc/encryption-config.yaml");
     } else {
-        printf("  keyturnd --config %s &\n", init->config_path);
-        printf("  keyturn config show --config %s > encryption-config.yaml\n", init->config_path);
+        printf("  keyturnd --config %s &\n", KT_PRINTABLE(init->config_path));
+        printf("  keyturn config show --config %s > encryption-config.yaml\n", KT_PRINTABLE(init->config_path));
     }
     puts("  kube-apiserver ... --encryption-provider-config=FILE --encryption-provider-config-automatic-reload=true");
 }
@@ -178,13 +185,18 @@ static bool print(const struct kt_init *init, struct kt_error *err)
     }
     json_t *value = kt_json_new("Init");
     if (value) {
-        json_object_set_new(value, "changed", json_boolean(!init->options->dry_run));
-        json_object_set_new(value, "config", json_string(init->config_path));
-        json_object_set_new(value, "stateDir", json_string(init->config->state_dir));
-        json_object_set_new(value, "node", json_string(init->config->node));
-        json_object_set_new(value, "kmsSocket", json_string(init->config->kms_socket));
-        json_object_set_new(value, "controlSocket", json_string(init->config->control_socket));
-        json_object_set_new(value, "recoveryKeyFile", json_string(init->recovery_out ? init->recovery_out : ""));
+        const bool dry = init->options->dry_run;
+        json_object_set_new(value, "changed", json_boolean(!dry));
+        json_object_set_new(value, "finishedEarlier", json_boolean(init->finished_earlier && !dry));
+        if (dry)
+            json_object_set_new(value, "wouldFinishEarlier", json_boolean(init->finished_earlier));
+        json_object_set_new(value, "config", kt_json_text(init->config_path));
+        json_object_set_new(value, "stateDir", kt_json_text(init->config->state_dir));
+        json_object_set_new(value, "node", kt_json_text(init->config->node));
+        json_object_set_new(value, "kmsSocket", kt_json_text(init->config->kms_socket));
+        json_object_set_new(value, "controlSocket", kt_json_text(init->config->control_socket));
+        json_object_set_new(value, "recoveryKeyFile",
+                            kt_json_text(init->recovery_out && !init->finished_earlier ? init->recovery_out : ""));
     }
     return kt_json_print(value, err);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/view.h"
+#include "base/printable.h"
 
 #include <stdio.h>
 
@@ -10,8 +11,8 @@ static bool print_text(const struct kt_keyring_info *info, struct kt_error *err)
         const struct kt_key_info *key = &info->keys[i];
         char created[KT_TIME_LEN];
         kt_time_format(key->created, created);
-        printf("%-32s  %-9s  %-11s  %-20s  %s\n", key->id, kt_key_type_text(key->type),
-               key->superseded ? "superseded" : kt_key_state_text(key->state), created, key->name);
+        printf("%-32s  %-9s  %-11s  %-20s  %s\n", KT_PRINTABLE(key->id), kt_key_type_text(key->type),
+               key->superseded ? "superseded" : kt_key_state_text(key->state), created, KT_PRINTABLE(key->name));
     }
     return kt_output_done(err);
 }

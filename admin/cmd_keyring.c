@@ -2,6 +2,7 @@
 #include "admin/offer.h"
 #include "admin/view.h"
 #include "base/file.h"
+#include "base/printable.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,13 +18,15 @@ static bool show_text(const struct kt_keyring_info *info, struct kt_error *err)
     kt_time_format(info->written, written);
     printf("Keyring: %s\nMembership: %" PRIu64 "\nGeneration: %" PRIu64 "\nHash: %s\nOwner: %s\n", id, info->membership,
            info->generation, hash, owner);
-    printf("Written: %s by %s\nStage: %s\nEnabled: %s\nHold: %" PRIu64 "s\n", written, info->writer,
+    printf("Written: %s by %s\nStage: %s\nEnabled: %s\nHold: %" PRIu64 "s\n", written, KT_PRINTABLE(info->writer),
            kt_stage_text(info->stage), info->enabled ? "yes" : "no", info->hold);
     for (size_t i = 0; i < info->n_recipients; i++)
-        printf("Recipient: %s (%s)\n", info->recipients[i].name, kt_recipient_kind_text(info->recipients[i].kind));
+        printf("Recipient: %s (%s)\n", KT_PRINTABLE(info->recipients[i].name),
+               kt_recipient_kind_text(info->recipients[i].kind));
     for (size_t i = 0; i < info->n_keys; i++)
-        printf("Key: %s %s %s %s\n", info->keys[i].id, kt_key_type_text(info->keys[i].type),
-               info->keys[i].superseded ? "superseded" : kt_key_state_text(info->keys[i].state), info->keys[i].name);
+        printf("Key: %s %s %s %s\n", KT_PRINTABLE(info->keys[i].id), kt_key_type_text(info->keys[i].type),
+               info->keys[i].superseded ? "superseded" : kt_key_state_text(info->keys[i].state),
+               KT_PRINTABLE(info->keys[i].name));
     printf("Archived: %zu\n", info->n_archive);
     return kt_output_done(err);
 }
@@ -102,7 +105,7 @@ static bool print_outcome(const struct kt_options *options, const struct kt_outc
             json_object_set_new(value, "served", json_boolean(outcome->served));
             json_object_set_new(value, "membership", json_integer((json_int_t)outcome->membership));
             json_object_set_new(value, "generation", json_integer((json_int_t)outcome->generation));
-            json_object_set_new(value, "keyId", json_string(outcome->key_id));
+            json_object_set_new(value, "keyId", kt_json_text(outcome->key_id));
         }
         return kt_json_print(value, err);
     }

@@ -4,6 +4,7 @@
 #include "admin/opener_local.h"
 #include "admin/secret_input.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "keystore/enrolment.h"
 
 #include <errno.h>
@@ -155,11 +156,12 @@ static void print_text(const struct approval *a)
     printf("Node %s %s in the keyring: membership %" PRIu64 ", generation %" PRIu64 "%s.\n", a->request.node,
            a->changed ? "is now" : "was already", a->outcome.membership, a->outcome.generation,
            a->outcome.served ? ", served here" : "");
-    printf("%s: the bundle for it. The owner's fingerprint, to be compared where it is installed:\n", a->out);
+    printf("%s: the bundle for it. The owner's fingerprint, to be compared where it is installed:\n",
+           KT_PRINTABLE(a->out));
     kt_fingerprint_print(a->owner);
-    printf("\nNext, on %s:\n  keyturn node install %s\n", a->request.node, a->out);
+    printf("\nNext, on %s:\n  keyturn node install %s\n", a->request.node, KT_PRINTABLE(a->out));
     printf("and on the other nodes, with %s/keyring.yaml of this one:\n  keyturn keyring offer FILE\n",
-           a->job.config->state_dir);
+           KT_PRINTABLE(a->job.config->state_dir));
 }
 
 static bool print(const struct approval *a, struct kt_error *err)
@@ -171,11 +173,11 @@ static bool print(const struct approval *a, struct kt_error *err)
     json_t *value = kt_json_new("NodeApproval");
     if (value) {
         const bool dry_run = a->job.options->dry_run;
-        json_object_set_new(value, "node", json_string(a->request.node));
+        json_object_set_new(value, "node", kt_json_text(a->request.node));
         json_object_set_new(value, "changed", json_boolean(a->changed && !dry_run));
         json_object_set_new(value, "membership", json_integer((json_int_t)a->outcome.membership));
         json_object_set_new(value, "generation", json_integer((json_int_t)a->outcome.generation));
-        json_object_set_new(value, "bundle", json_string(dry_run ? "" : a->out));
+        json_object_set_new(value, "bundle", kt_json_text(dry_run ? "" : a->out));
         kt_fingerprint_json(value, a->owner);
     }
     return kt_json_print(value, err);

@@ -2,6 +2,7 @@
 #include "admin/fingerprint_ask.h"
 #include "admin/join.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "keystore/enrolment.h"
 
 #include <fcntl.h>
@@ -118,9 +119,9 @@ static bool print_json(const struct installation *in, struct kt_error *err)
     json_t *value = kt_json_new("NodeInstallation");
     if (value) {
         json_object_set_new(value, "changed", json_boolean(!in->join.init.options->dry_run));
-        json_object_set_new(value, "node", json_string(config->node));
-        json_object_set_new(value, "config", json_string(in->join.init.config_path));
-        json_object_set_new(value, "stateDir", json_string(config->state_dir));
+        json_object_set_new(value, "node", kt_json_text(config->node));
+        json_object_set_new(value, "config", kt_json_text(in->join.init.config_path));
+        json_object_set_new(value, "stateDir", kt_json_text(config->state_dir));
         json_object_set_new(value, "served", json_boolean(in->outcome.served));
         if (in->answer.info) {
             json_object_set_new(value, "membership", json_integer((json_int_t)in->answer.info->membership));
@@ -142,7 +143,8 @@ static bool print(const struct installation *in, struct kt_error *err)
     else
         printf("Node %s has the cluster's keyring; an install that was cut short is finished.\n", init->config->node);
     if (!in->outcome.served && !init->options->dry_run)
-        printf("\nNext:\n  keyturnd --config %s (or its units), then keyturn config show\n", init->config_path);
+        printf("\nNext:\n  keyturnd --config %s (or its units), then keyturn config show\n",
+               KT_PRINTABLE(init->config_path));
     return kt_output_done(err);
 }
 

@@ -3,6 +3,7 @@
 #include "admin/member.h"
 #include "admin/opener_local.h"
 #include "admin/secret_input.h"
+#include "base/printable.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -61,17 +62,18 @@ static bool run(struct removal *removal, const struct kt_options *options, struc
 static void print_text(const struct removal *removal)
 {
     if (removal->job.options->dry_run) {
-        printf("Node %s would be taken out of the keyring.\n", removal->name);
+        printf("Node %s would be taken out of the keyring.\n", KT_PRINTABLE(removal->name));
         return;
     }
-    printf("Node %s is out of the keyring: membership %" PRIu64 ", generation %" PRIu64 "%s.\n", removal->name,
-           removal->outcome.membership, removal->outcome.generation, removal->outcome.served ? ", served here" : "");
+    printf("Node %s is out of the keyring: membership %" PRIu64 ", generation %" PRIu64 "%s.\n",
+           KT_PRINTABLE(removal->name), removal->outcome.membership, removal->outcome.generation,
+           removal->outcome.served ? ", served here" : "");
     puts("It cannot open this keyring or any later one, and what it signs is not taken any more. But it may have kept "
          "the\n"
          "keys that it had: a rotation must follow, to the new key that was appended for it.");
     puts(removal->resting ? "\nNext:" : "\nNext (a rotation is under way: finish it, and rotate again):");
     printf("  on the other nodes, with %s/keyring.yaml of this one: keyturn keyring offer FILE\n",
-           removal->job.config->state_dir);
+           KT_PRINTABLE(removal->job.config->state_dir));
     puts("  then keyturn rotate, keyturn reencrypt");
 }
 
@@ -83,7 +85,7 @@ static bool print(const struct removal *removal, struct kt_error *err)
     }
     json_t *value = kt_json_new("NodeRemoval");
     if (value) {
-        json_object_set_new(value, "node", json_string(removal->name));
+        json_object_set_new(value, "node", kt_json_text(removal->name));
         json_object_set_new(value, "changed", json_boolean(!removal->job.options->dry_run));
         json_object_set_new(value, "membership", json_integer((json_int_t)removal->outcome.membership));
         json_object_set_new(value, "generation", json_integer((json_int_t)removal->outcome.generation));

@@ -2,6 +2,7 @@
 #include "admin/fingerprint_ask.h"
 #include "admin/join.h"
 #include "admin/member.h"
+#include "base/printable.h"
 #include "keystore/enrolment.h"
 
 #include <errno.h>
@@ -97,9 +98,9 @@ static bool print(const struct arguments *arguments, struct kt_error *err)
         json_t *value = kt_json_new("NodeRequest");
         if (value) {
             json_object_set_new(value, "changed", json_boolean(!dry_run));
-            json_object_set_new(value, "node", json_string(config->node));
-            json_object_set_new(value, "recipient", json_string(kt_recipient_kind_text(config->recipient)));
-            json_object_set_new(value, "file", json_string(arguments->out));
+            json_object_set_new(value, "node", kt_json_text(config->node));
+            json_object_set_new(value, "recipient", kt_json_text(kt_recipient_kind_text(config->recipient)));
+            json_object_set_new(value, "file", kt_json_text(arguments->out));
             if (!dry_run)
                 kt_fingerprint_json(value, arguments->fingerprint);
         }
@@ -107,13 +108,14 @@ static bool print(const struct arguments *arguments, struct kt_error *err)
     }
     if (dry_run) {
         printf("Would make a private half (%s) for node %s, and write %s.\n", kt_recipient_kind_text(config->recipient),
-               config->node, arguments->out);
+               config->node, KT_PRINTABLE(arguments->out));
         return kt_output_done(err);
     }
-    printf("%s: the request of node %s (%s). Its fingerprint, to be compared where it is approved:\n", arguments->out,
-           config->node, kt_recipient_kind_text(config->recipient));
+    printf("%s: the request of node %s (%s). Its fingerprint, to be compared where it is approved:\n",
+           KT_PRINTABLE(arguments->out), config->node, kt_recipient_kind_text(config->recipient));
     kt_fingerprint_print(arguments->fingerprint);
-    printf("\nNext, on a node of the cluster, with the recovery key:\n  keyturn node approve %s\n", arguments->out);
+    printf("\nNext, on a node of the cluster, with the recovery key:\n  keyturn node approve %s\n",
+           KT_PRINTABLE(arguments->out));
     puts("then, with the bundle that comes back, here:\n  keyturn node install BUNDLE");
     return kt_output_done(err);
 }

@@ -2,6 +2,7 @@
 #include "admin/command.h"
 #include "admin/kms_client.h"
 #include "base/clock.h"
+#include "base/printable.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -63,9 +64,9 @@ static bool print(const struct kt_options *options, const char *socket_path, con
     if (options->json) {
         json_t *value = kt_json_new("Probe");
         if (value) {
-            json_object_set_new(value, "socket", json_string(socket_path));
-            json_object_set_new(value, "keyId", json_string(r->status.key_id));
-            json_object_set_new(value, "healthz", json_string(r->status.healthz));
+            json_object_set_new(value, "socket", kt_json_text(socket_path));
+            json_object_set_new(value, "keyId", kt_json_text(r->status.key_id));
+            json_object_set_new(value, "healthz", kt_json_text(r->status.healthz));
             json_object_set_new(value, "ciphertextBytes", json_integer((json_int_t)r->wrapped.len));
             json_object_set_new(value, "microseconds",
                                 json_pack("{s:I,s:I,s:I}", "status", (json_int_t)r->status_us, "encrypt",
@@ -75,7 +76,8 @@ static bool print(const struct kt_options *options, const char *socket_path, con
     }
     char head[2 * 16 + 1];
     kt_hex_encode(KT_SLICE(r->wrapped.data, 16), head);
-    printf("Status:  %s, key_id %s (%" PRIu64 " us)\n", r->status.healthz, r->status.key_id, r->status_us);
+    printf("Status:  %s, key_id %s (%" PRIu64 " us)\n", KT_PRINTABLE(r->status.healthz), KT_PRINTABLE(r->status.key_id),
+           r->status_us);
     printf("Encrypt: a DEK seed of %u bytes became %zu bytes, %s... (%" PRIu64 " us)\n", SEED_LEN, r->wrapped.len, head,
            r->encrypt_us);
     printf("Decrypt: the same %u bytes came back (%" PRIu64 " us)\n", SEED_LEN, r->decrypt_us);

@@ -6,7 +6,9 @@
 #include "admin/opener_local.h"
 #include "admin/recovery_prove.h"
 #include "admin/secret_input.h"
+#include "admin/terminal.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "keystore/recovery_key.h"
 
 #include <errno.h>
@@ -120,7 +122,7 @@ static bool stage(struct replacement *r, char ret_work[KT_INIT_PATH_MAX + 64], s
     const struct kt_file_attrs attrs = {.mode = 0644, .uid = KT_ANY_UID, .gid = (gid_t)-1};
     memcpy(r->job.config->owner, r->answer.owner, KT_HASH_LEN);
     kt_init_staged(&r->staging, "work.yaml", ret_work);
-    return kt_init_stage_clear(&r->staging, err) &&
+    return kt_init_clear(&r->staging, err) &&
            kt_init_write_config(&r->staging, r->job.config->state_dir, ret_work, err) &&
            kt_file_replace(kt_state_dir_fd(r->staging.staged), "keyring.yaml", kt_bytes_view(&r->answer.document),
                            &attrs, err);
@@ -137,7 +139,7 @@ static bool unstage(struct replacement *r, struct kt_error *err)
 {
     char path[KT_INIT_PATH_MAX + 64];
     kt_init_staged(&r->staging, "lock", path);
-    if (!kt_init_stage_clear(&r->staging, err))
+    if (!kt_init_clear(&r->staging, err))
         return false;
     return (unlink(path) == 0 && rmdir(r->staging.staging) == 0) ||
            kt_fail_errno(err, KT_E_IO, "%s: cannot be removed", r->staging.staging);
@@ -211,7 +213,7 @@ static void print_lost(const struct replacement *r)
     puts("Its fingerprint, which root pins on each other node (owner: in keyturn.yaml):");
     kt_fingerprint_print(r->answer.owner);
     printf("\nNext, there: owner: as above, then keyturn keyring offer FILE, with %s/keyring.yaml of this node\n",
-           r->job.config->state_dir);
+           KT_PRINTABLE(r->job.config->state_dir));
 }
 
 static void print_known(const struct replacement *r)
@@ -224,7 +226,7 @@ static void print_known(const struct replacement *r)
     printf(
         "The old one opens and signs nothing from here on, once each node has this keyring:\n  keyturn keyring offer "
         "FILE, with %s/keyring.yaml of this one\n",
-        r->job.config->state_dir);
+        KT_PRINTABLE(r->job.config->state_dir));
 }
 
 static bool print(const struct replacement *r, struct kt_error *err)

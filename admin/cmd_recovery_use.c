@@ -5,6 +5,7 @@
 #include "admin/secret_input.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/printable.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -132,8 +133,8 @@ static bool print_json(const struct use *use, struct kt_error *err)
     json_t *value = kt_json_new("RecoveryUse");
     if (value) {
         json_object_set_new(value, "changed", json_boolean(!init->options->dry_run));
-        json_object_set_new(value, "node", json_string(init->config->node));
-        json_object_set_new(value, "config", json_string(init->config_path));
+        json_object_set_new(value, "node", kt_json_text(init->config->node));
+        json_object_set_new(value, "config", kt_json_text(init->config_path));
         json_object_set_new(value, "membership", json_integer((json_int_t)use->outcome.membership));
         json_object_set_new(value, "generation", json_integer((json_int_t)use->outcome.generation));
         json_object_set_new(value, "served", json_boolean(use->outcome.served));
@@ -155,7 +156,7 @@ static bool print(const struct use *use, struct kt_error *err)
                use->outcome.membership, use->outcome.generation, use->outcome.served ? ", served" : "");
     if (!init->options->dry_run)
         printf("\nNext:\n  on the other nodes, with %s/keyring.yaml of this one: keyturn keyring offer FILE\n",
-               init->config->state_dir);
+               KT_PRINTABLE(init->config->state_dir));
     return kt_output_done(err);
 }
 

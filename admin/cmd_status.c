@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/view.h"
+#include "base/printable.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -44,7 +45,8 @@ static void print_table(const struct kt_keyring_info *info)
     for (size_t i = 0; i < info->n_keys; i++) {
         const struct kt_key_info *key = &info->keys[i];
         bool active = info->enabled && key->state == KT_KEY_ACTIVE && !key->superseded;
-        printf(" %s      %-*s  %s\n", active ? "*" : " ", (int)width, kt_key_type_display(key->type), key->name);
+        printf(" %s      %-*s  %s\n", active ? "*" : " ", (int)width, kt_key_type_display(key->type),
+               KT_PRINTABLE(key->name));
     }
     putchar('\n');
 }
@@ -55,8 +57,8 @@ static void print_processes(const Keyturn__Control__V1__Status *status)
         const Keyturn__Control__V1__Process *p = status->processes[i];
         if (p->pid == 0 && strcmp(p->role, "opener") == 0)
             continue; /* it runs only while a keyring is opened */
-        printf("Process: %s pid %" PRIu32 " uid %" PRIu32 " restarts %" PRIu64 "\n", p->role, p->pid, p->uid,
-               p->restarts);
+        printf("Process: %s pid %" PRIu32 " uid %" PRIu32 " restarts %" PRIu64 "\n", KT_PRINTABLE(p->role), p->pid,
+               p->uid, p->restarts);
     }
 }
 
@@ -72,21 +74,22 @@ static void print_verbose(const struct kt_view *view)
     printf("Node: %s\n", view->config->node);
     if (!status)
         return;
-    printf("Daemon: %s, key_id %s, healthz %s\n", status->release, status->key_id, status->healthz);
+    printf("Daemon: %s, key_id %s, healthz %s\n", KT_PRINTABLE(status->release), KT_PRINTABLE(status->key_id),
+           KT_PRINTABLE(status->healthz));
     printf("Memory: %s\n", strcmp(status->memory, "all") == 0
                                ? "all of the key-holding process is locked"
                                : "only keys are locked (RLIMIT_MEMLOCK is too low for all)");
     if (status->single_uid)
         puts("Accounts: all processes run under one uid; the accounts of keyturn.yaml would keep them apart");
     print_processes(status);
-    printf("Metrics: %s\n", status->metrics);
+    printf("Metrics: %s\n", KT_PRINTABLE(status->metrics));
 }
 
 static void print_problem(const struct kt_view *view, const struct kt_error *problem)
 {
-    printf("%s: %s\n", view->config->node, problem->message);
+    printf("%s: %s\n", view->config->node, KT_PRINTABLE(problem->message));
     if (problem->hint[0])
-        printf("  %s\n", problem->hint);
+        printf("  %s\n", KT_PRINTABLE(problem->hint));
 }
 
 /* What is wrong, on which node, what to type: nothing where all is well. */
@@ -99,7 +102,7 @@ static void print_problems(const struct kt_view *view)
     if (!healthy && (n_warnings == 0 || strcmp(problem.message, status->warnings[0]) != 0))
         print_problem(view, &problem);
     for (size_t i = 0; i < n_warnings; i++)
-        printf("%s: %s\n", view->config->node, status->warnings[i]);
+        printf("%s: %s\n", view->config->node, KT_PRINTABLE(status->warnings[i]));
 }
 
 static bool print_text(const struct kt_options *options, const struct kt_view *view, struct kt_error *err)
@@ -129,9 +132,9 @@ static void add_titles(json_t *value, const struct kt_keyring_info *info)
         char title[KT_NAME_MAX + 32];
         kt_view_key_title(&info->keys[i], title, sizeof(title));
         if (info->keys[i].state == KT_KEY_ACTIVE && !info->keys[i].superseded && info->enabled)
-            json_object_set_new(value, "activekey", json_string(title));
+            json_object_set_new(value, "activekey", kt_json_text(title));
         else
-            json_array_append_new(inactive, json_string(title));
+            json_array_append_new(inactive, kt_json_text(title));
     }
     json_object_set_new(value, "inactivekeys", inactive);
 }
@@ -151,7 +154,7 @@ static bool print_json(const struct kt_view *view, struct kt_error *err)
         json_object_set_new(value, "activekey", json_null());
         json_object_set_new(value, "inactivekeys", json_array());
     }
-    json_object_set_new(value, "node", json_string(view->config->node));
+    json_object_set_new(value, "node", kt_json_text(view->config->node));
     /* No API server was asked: nothing is claimed of their hashes. */
     json_object_set_new(value, "hashmatch", json_false());
     json_object_set_new(value, "hasherror", json_string("no API server was seen"));

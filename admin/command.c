@@ -2,6 +2,7 @@
 #include "admin/command.h"
 
 #include "base/file.h"
+#include "base/printable.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -143,25 +144,76 @@ static error_t take_own(int key, char *arg, struct argp_state *state)
     return ARGP_ERR_UNKNOWN;
 }
 
-bool kt_option_takes_value(const char *word)
+/* As getopt_long(3) has it: by its name, or by a beginning that no other has. */
+static const struct argp_option *find_long(const char *name, size_t len)
+{
+    const struct argp_option *found = NULL;
+    for (const struct argp_option *o = common_options; o->name; o++) {
+        if (strncmp(o->name, name, len) != 0)
+            continue;
+        if (o->name[len] == '\0')
+            return o;
+        if (found)
+            return NULL;
+        found = o;
+    }
+    return found;
+}
+
+static const struct argp_option *find_short(char letter)
 {
     for (const struct argp_option *o = common_options; o->name; o++) {
-        bool is_short = o->key < 0x80 && word[0] == '-' && word[1] == (char)o->key && word[2] == '\0';
-        if (o->arg && (is_short || (strncmp(word, "--", 2) == 0 && strcmp(word + 2, o->name) == 0)))
-            return true;
+        if (o->key < 0x80 && o->key == letter)
+            return o;
     }
-    return false;
+    return NULL;
+}
+
+/* The common option with a value that is in this word (`--output`, `--out=json`, `-vo`, `-ojson`), or NULL. *ret_value:
+ * what the word has of it; NULL: the next word is it. */
+static const struct argp_option *option_with_value(const char *word, const char **ret_value)
+{
+    const struct argp_option *option = NULL;
+    *ret_value = NULL;
+    if (strncmp(word, "--", 2) == 0) {
+        size_t len = strcspn(word + 2, "=");
+        option = len > 0 ? find_long(word + 2, len) : NULL;
+        if (word[2 + len] == '=')
+            *ret_value = word + 2 + len + 1;
+        return option && option->arg ? option : NULL;
+    }
+    if (word[0] != '-')
+        return NULL;
+    for (word++; *word != '\0'; word++) {
+        option = find_short(*word);
+        if (!option)
+            return NULL;
+        if (option->arg) {
+            *ret_value = word[1] != '\0' ? word + 1 : NULL;
+            return option;
+        }
+    }
+    return NULL;
+}
+
+bool kt_option_takes_value(const char *word)
+{
+    const char *value = NULL;
+    return option_with_value(word, &value) && !value;
 }
 
 bool kt_command_wants_json(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "-ojson") == 0 || strcmp(argv[i], "--output=json") == 0)
-            return true;
-        if ((strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "--output") == 0) && i + 1 < argc)
-            return strcmp(argv[i + 1], "json") == 0;
+    bool json = false;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const char *value = NULL;
+        const struct argp_option *option = option_with_value(argv[i], &value);
+        if (option && !value && i + 1 < argc)
+            value = argv[++i];
+        if (option && option->key == 'o')
+            json = value && strcmp(value, "json") == 0;
     }
-    return false;
+    return json;
 }
 
 /* argp says nothing under ARGP_NO_ERRS, not even its help. */
@@ -170,7 +222,8 @@ static bool wants_help(int argc, char **argv)
     static const char *const words[] = {"--help", "-?", "--usage"};
     for (int i = 1; i < argc; i++) {
         for (size_t k = 0; k < KT_ARRAY_LEN(words); k++) {
-            if (strcmp(argv[i], words[k]) == 0)
+            size_t len = strlen(argv[i]);
+            if (strcmp(argv[i], words[k]) == 0 || (len > 2 && strncmp(argv[i], words[k], len) == 0))
                 return true;
         }
     }
@@ -214,27 +267,45 @@ const struct kt_command *kt_command_find(const char *name)
     return NULL;
 }
 
-static int print_error_json(const struct kt_error *err)
+static const char *message_of(const struct kt_error *err)
 {
-    json_t *value = json_pack("{s:{s:s,s:s,s:s}}", "error", "code", kt_code_name(err->code), "message", err->message,
-                              "hint", err->hint);
-    if (value) {
-        json_dumpf(value, stderr, JSON_COMPACT);
-        fputc('\n', stderr);
-        json_decref(value);
-    }
-    return kt_code_exit(err->code);
+    return err->message[0] ? err->message : kt_code_text(err->code);
+}
+
+/* Also where there is no memory for it, it is one object: then without words of its own. */
+static void print_error_json(const struct kt_error *err)
+{
+    json_t *value = json_pack("{s:{s:s,s:o,s:o}}", "error", "code", kt_code_name(err->code), "message",
+                              kt_json_text(message_of(err)), "hint", kt_json_text(err->hint));
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    if (text)
+        fprintf(stderr, "%s\n", text);
+    else
+        fprintf(stderr, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\",\"hint\":\"\"}}\n", kt_code_name(err->code),
+                kt_code_text(err->code));
+    free(text);
+    json_decref(value);
 }
 
 int kt_print_error(const struct kt_options *options, const struct kt_error *err)
 {
+    static const struct kt_error unnamed = {.code = KT_E_INTERNAL};
+    if (err->code == KT_OK) /* whoever failed did not say why: that is no success */
+        err = &unnamed;
     fflush(stdout);
-    if (options->json)
-        return print_error_json(err);
-    fprintf(stderr, "keyturn: %s\n", err->message[0] ? err->message : kt_code_text(err->code));
+    if (options->json) {
+        print_error_json(err);
+        return kt_code_exit(err->code);
+    }
+    fprintf(stderr, "keyturn: %s\n", KT_PRINTABLE(message_of(err)));
     if (err->hint[0])
-        fprintf(stderr, "  %s\n", err->hint);
+        fprintf(stderr, "  %s\n", KT_PRINTABLE(err->hint));
     return kt_code_exit(err->code);
+}
+
+json_t *kt_json_text(const char *text)
+{
+    return json_string(KT_PRINTABLE(text));
 }
 
 json_t *kt_json_new(const char *kind)
@@ -268,13 +339,7 @@ struct kt_config *kt_options_config(const struct kt_options *options, struct kt_
         kt_fail(err, KT_E_NOMEM, "out of memory");
         return NULL;
     }
-    if (!kt_config_load(kt_config_path(options->config), config, err)) {
-        if (err && err->sys_errno == ENOENT && !err->hint[0])
-            kt_error_hint(err,
-                          "keyturn init makes it; where it is elsewhere, name it: --config FILE, or KEYTURN_CONFIG");
-        return NULL;
-    }
-    if (!kt_config_need_owner(config, err))
+    if (!kt_config_load(kt_config_path(options->config), config, err) || !kt_config_need_owner(config, err))
         return NULL;
     return KT_TAKE_PTR(config);
 }

@@ -23,7 +23,8 @@ struct kt_options {
     bool to_come;            /* one was given that a later release brings */
 };
 extern const struct argp kt_options_argp;
-/* Of common options and of those to come: whether it takes a value as the next word. */
+/* Of common options and of those to come, abbreviated or in a cluster too: whether it takes the next word as a value.
+ */
 bool kt_option_takes_value(const char *word) KT_MUST_CHECK;
 
 struct kt_command {
@@ -63,16 +64,19 @@ struct kt_command_line {
     void *closure;
     struct kt_options options;
 };
-/* Whether they ask for JSON, where they cannot be parsed, or not yet. */
+/* Whether they ask for JSON, where they cannot be parsed, or not yet: the last -o counts, as it does when parsed. */
 bool kt_command_wants_json(int argc, char **argv);
 /* Exits with status 2 on wrong use, 0 after --help, as argp does; the error is JSON where that was asked for. */
 void kt_command_parse(struct kt_command_line *line, int argc, char **argv);
 const struct kt_command *kt_command_find(const char *name);
 
-/* "keyturn: message" and the hint on standard error, or one JSON object with -o json. Returns the exit status. */
+/* "keyturn: message" and the hint on standard error, or one JSON object with -o json; both made printable
+ * (base/printable.h). Returns the exit status, which is never 0. */
 int kt_print_error(const struct kt_options *options, const struct kt_error *err);
 /* {"apiVersion":"keyturn.dev/v1","kind":KIND}, to be filled and printed; steals nothing, NULL only out of memory. */
 json_t *kt_json_new(const char *kind);
+/* Text that is not ours, made printable, as json_string() would refuse it; NULL only out of memory. */
+json_t *kt_json_text(const char *text);
 /* Prints and frees. Fails where standard output does. */
 bool kt_json_print(json_t *value, struct kt_error *err) KT_MUST_CHECK;
 /* Flushes standard output: a result that did not arrive (closed pipe, full disk) is a failure. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/fingerprint_ask.h"
 
-#include "admin/secret_input.h"
+#include "admin/terminal.h"
 #include "base/cleanup.h"
 #include "keystore/fingerprint.h"
 
@@ -59,8 +59,8 @@ void kt_fingerprint_json(json_t *value, const uint8_t fingerprint[KT_HASH_LEN])
     char hex[KT_HASH_TEXT_LEN], words[KT_FINGERPRINT_WORDS_LEN];
     kt_hash_format(fingerprint, hex);
     kt_fingerprint_words(fingerprint, words);
-    json_object_set_new(value, "fingerprint", json_string(hex));
-    json_object_set_new(value, "words", json_string(words));
+    json_object_set_new(value, "fingerprint", kt_json_text(hex));
+    json_object_set_new(value, "words", kt_json_text(words));
 }
 
 bool kt_confirm(const struct kt_options *options, const char *question, struct kt_error *err)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "admin/command.h"
+#include "base/file.h"
 #include "keystore/state_dir.h"
 
 #define KT_INIT_PATH_MAX 4200u
@@ -18,28 +19,40 @@ struct kt_init {
     struct kt_ids allow_uids; /* --allow-uid */
     const struct kt_options *options;
 
-    struct kt_config *config; /* the one to be written; owner set once founded */
+    struct kt_config *config;    /* the one to be written; owner set once founded */
+    char home[KT_INIT_PATH_MAX]; /* where dir is or will be, absolute, without links; "": the system's paths */
     char config_path[4096];
     char staging[KT_INIT_PATH_MAX];
+    char made[4][KT_INIT_PATH_MAX]; /* directories that were not there: dir, staging, and two for the sockets */
+    size_t n_made;
     struct kt_state_dir *staged; /* holds the lock of the staging directory */
     bool recovery_made;          /* recovery_out was made by this run */
     bool committed;              /* the keyring has its place: from here on recovery_out is the only key to it */
-    bool finished_earlier;       /* a killed init had only keyturn.yaml left to write */
+    bool finished_earlier; /* a killed init had only keyturn.yaml left to write; in a dry run: it would be written */
 };
 
 /* One more --allow-uid; EINVAL if it is none, or one too many. */
 int kt_init_take_uid(struct kt_ids *ids, const char *arg);
-/* Fills config, paths, from the options. */
+/* Fills config, paths, from the options; makes nothing. What keyturn.yaml could not have is refused. */
 bool kt_init_plan(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
-/* KT_E_EXISTS if there is a keyring or a configuration already. Sets finished_earlier after completing a killed init.
- */
+/* "/real/directory/name", whether that name exists or not. Heap; NULL with errno: its directory does not. */
+char *kt_init_place(const char *path) KT_MUST_CHECK;
+/* KT_E_EXISTS if there is a keyring or a configuration already; refuses all else that would fail later, as far as it
+ * can be seen. Completes a killed init (kt_init_finish). */
 bool kt_init_check(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
+/* kt_dir_make that is remembered for kt_init_undo. */
+bool kt_init_make_dir(struct kt_init *init, const char *path, const struct kt_file_attrs *attrs,
+                      struct kt_error *err) KT_MUST_CHECK;
+/* Removes every file from the staging directory that a run before this one may have left in it. */
+bool kt_init_clear(const struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
+/* After a failure: removes what this run has made, and what is in the staging directory. Once committed it does
+ * nothing, since then the next run finishes what this one began, and the recovery key that was handed out is the
+ * keyring's. */
+void kt_init_undo(const struct kt_init *init);
 /* The staging directory, empty but for the opener's folder and work.yaml; locked. */
 bool kt_init_stage(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
-/* Its parts, for nodes that join (admin/join.h): the directory and its lock; what it holds removed; the opener's folder
- * and work.yaml. */
+/* Its parts, for nodes that join (admin/join.h): the directory and its lock; the opener's folder and work.yaml. */
 bool kt_init_stage_open(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
-bool kt_init_stage_clear(const struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 bool kt_init_stage_fill(const struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 /* The state directory itself, of a node that has lost it. */
 bool kt_init_make_state_dir(const struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
@@ -54,6 +67,11 @@ bool kt_init_prove(struct kt_init *init, struct kt_slice document, const struct 
                    struct kt_error *err) KT_MUST_CHECK;
 /* keyring.yaml, floor, the rename, keyturn.yaml. */
 bool kt_init_commit(struct kt_init *init, struct kt_slice document, struct kt_error *err) KT_MUST_CHECK;
+/* Writes the keyturn.yaml that a killed init has left to be written, and sets config to what is in it and
+ * finished_earlier; in a dry run only these. */
+bool kt_init_finish(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
+/* Makes *err KT_E_INCOMPLETE: the keyring has its place, and the recovery key belongs to it. Returns false. */
+bool kt_init_fail_incomplete(struct kt_error *err);
 /* Path of NAME in the staging directory. */
 void kt_init_staged(const struct kt_init *init, const char *name, char ret[KT_INIT_PATH_MAX + 64]);
 /* The configuration that waits in the state directory for its place. */

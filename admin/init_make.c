@@ -12,10 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* All that a staging directory ever holds, deepest first. */
-static const char *const staged_files[] = {"opener/node.key", "keyring.yaml", "floor",        "work.yaml",
-                                           "request",         "plan.yaml",    KT_INIT_PENDING};
-
 /* uid and gid of one of accounts.*; KT_ANY_UID where all run under one uid. */
 static bool account_attrs(const char *account, mode_t mode, struct kt_file_attrs *ret, struct kt_error *err)
 {
@@ -43,11 +39,20 @@ bool kt_init_write_config(const struct kt_init *init, const char *state_dir, con
     return kt_config_format(config, &text, err) && kt_file_replace(AT_FDCWD, path, kt_bytes_view(&text), &attrs, err);
 }
 
+static bool make_home(struct kt_init *init, struct kt_error *err)
+{
+    const struct kt_file_attrs attrs = {.mode = 0755, .uid = KT_ANY_UID, .gid = (gid_t)-1};
+    struct stat st;
+    if (init->home[0] == '\0' || (lstat(init->home, &st) == 0 && S_ISDIR(st.st_mode)))
+        return true;
+    return kt_init_make_dir(init, init->home, &attrs, err);
+}
+
 bool kt_init_stage_open(struct kt_init *init, struct kt_error *err)
 {
     struct kt_file_attrs attrs;
-    if (!account_attrs(init->config->account_keeper, 0711, &attrs, err) ||
-        !kt_dir_make(AT_FDCWD, init->staging, &attrs, err))
+    if (!account_attrs(init->config->account_keeper, 0711, &attrs, err) || !make_home(init, err) ||
+        !kt_init_make_dir(init, init->staging, &attrs, err))
         return false;
     init->staged = kt_state_dir_open(init->staging, err);
     return init->staged != NULL;
@@ -58,17 +63,6 @@ bool kt_init_make_state_dir(const struct kt_init *init, struct kt_error *err)
     struct kt_file_attrs attrs;
     return account_attrs(init->config->account_keeper, 0711, &attrs, err) &&
            kt_dir_make(AT_FDCWD, init->config->state_dir, &attrs, err);
-}
-
-bool kt_init_stage_clear(const struct kt_init *init, struct kt_error *err)
-{
-    char path[KT_INIT_PATH_MAX + 64];
-    for (size_t i = 0; i < KT_ARRAY_LEN(staged_files); i++) {
-        kt_init_staged(init, staged_files[i], path);
-        if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
-            return kt_fail_errno(err, KT_E_IO, "%s: left by a run that was killed, cannot be removed", path);
-    }
-    return true;
 }
 
 bool kt_init_stage_fill(const struct kt_init *init, struct kt_error *err)
@@ -84,7 +78,7 @@ bool kt_init_stage_fill(const struct kt_init *init, struct kt_error *err)
 
 bool kt_init_stage(struct kt_init *init, struct kt_error *err)
 {
-    return kt_init_stage_open(init, err) && kt_init_stage_clear(init, err) && kt_init_stage_fill(init, err);
+    return kt_init_stage_open(init, err) && kt_init_clear(init, err) && kt_init_stage_fill(init, err);
 }
 
 bool kt_init_found(struct kt_init *init, struct kt_bytes *ret_document, struct kt_secret **ret_recovery,
@@ -140,6 +134,21 @@ static bool hand_over(const struct kt_init *init, struct kt_error *err)
     return true;
 }
 
+/* What is incomplete in the staging directory is not there at all. */
+static bool install_staged(struct kt_init *init, const struct kt_state *state, struct kt_slice document,
+                           const struct kt_opener_answer *answer, struct kt_error *err)
+{
+    struct kt_error why = KT_ERROR_INIT;
+    if (kt_state_dir_install(init->staged, state, document, answer, &why))
+        return true;
+    if (err)
+        *err = why;
+    if (why.code != KT_E_INCOMPLETE)
+        return false;
+    errno = why.sys_errno;
+    return kt_fail_errno(err, KT_E_IO, "%s/floor: cannot be written, so nothing was made", init->staging);
+}
+
 static bool install_keyring(struct kt_init *init, struct kt_slice document, struct kt_error *err)
 {
     char work[KT_INIT_PATH_MAX + 64];
@@ -152,22 +161,22 @@ static bool install_keyring(struct kt_init *init, struct kt_slice document, stru
     kt_init_staged(init, "work.yaml", work);
     /* The node's own key opens it too: the recovery key alone would not make a node serve. */
     if (!kt_opener_local(init->config, work, &request, &answer, err) ||
-        !kt_state_dir_install(init->staged, state, document, &answer, err))
+        !install_staged(init, state, document, &answer, err))
         return false;
     return kt_file_remove(AT_FDCWD, work, err) && hand_over(init, err);
 }
 
-static bool make_run_dirs(const struct kt_init *init, struct kt_error *err)
+static bool make_run_dirs(struct kt_init *init, struct kt_error *err)
 {
     char path[KT_INIT_PATH_MAX];
     const struct kt_file_attrs attrs = {.mode = 0755, .uid = KT_ANY_UID, .gid = (gid_t)-1};
     if (!init->dir)
         return true;
     snprintf(path, sizeof(path), "%s", init->config->control_socket);
-    if (!kt_dir_make(AT_FDCWD, dirname(path), &attrs, err))
+    if (!kt_init_make_dir(init, dirname(path), &attrs, err))
         return false;
     snprintf(path, sizeof(path), "%s", init->config->kms_socket);
-    return kt_dir_make(AT_FDCWD, dirname(path), &attrs, err);
+    return kt_init_make_dir(init, dirname(path), &attrs, err);
 }
 
 static bool sync_parent(const char *path, struct kt_error *err)
@@ -200,11 +209,39 @@ bool kt_init_commit(struct kt_init *init, struct kt_slice document, struct kt_er
     if (rename(init->staging, init->config->state_dir) != 0)
         return kt_fail_errno(err, KT_E_IO, "%s: cannot become %s", init->staging, init->config->state_dir);
     init->committed = true;
-    if (write_pending(init, err))
-        return true;
+    return write_pending(init, err) || kt_init_fail_incomplete(err);
+}
+
+bool kt_init_fail_incomplete(struct kt_error *err)
+{
     if (err)
         err->code = KT_E_INCOMPLETE;
     (void)kt_error_prefix(err, "the keyring is made, but not all around it");
     return kt_error_hint(err,
                          "keep the recovery key, it belongs to this keyring; mend this and run keyturn init again");
+}
+
+/* It may be of another node's name than this run was given. */
+static bool read_pending(struct kt_init *init, const char *pending, struct kt_bytes *ret, struct kt_error *err)
+{
+    const struct kt_file_rules rules = {.max = KT_CONFIG_FILE_MAX, .owner = geteuid(), .forbidden_mode = 0022};
+    if (!kt_file_read(AT_FDCWD, pending, &rules, ret, err))
+        return false;
+    return kt_config_parse(kt_bytes_view(ret), init->config, err) || kt_error_prefix(err, "%s", pending);
+}
+
+bool kt_init_finish(struct kt_init *init, struct kt_error *err)
+{
+    char pending[KT_INIT_PATH_MAX + 64];
+    const struct kt_file_attrs attrs = {.mode = 0644, .uid = KT_ANY_UID, .gid = (gid_t)-1};
+    KT_CLEANUP_BYTES struct kt_bytes text = {0};
+    snprintf(pending, sizeof(pending), "%s/" KT_INIT_PENDING, init->config->state_dir);
+    if (!read_pending(init, pending, &text, err))
+        return false;
+    init->finished_earlier = true;
+    if (init->options->dry_run)
+        return true;
+    return sync_parent(init->config->state_dir, err) &&
+           kt_file_create(AT_FDCWD, init->config_path, kt_bytes_view(&text), &attrs, err) &&
+           kt_file_remove(AT_FDCWD, pending, err);
 }

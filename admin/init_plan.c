@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/init.h"
-#include "base/file.h"
+#include "base/ipc.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,58 +30,139 @@ static bool join(char *ret, size_t cap, const char *dir, const char *name, struc
     return true;
 }
 
+char *kt_init_place(const char *path)
+{
+    KT_CLEANUP(kt_free_p) char *copy = strdup(path);
+    KT_CLEANUP(kt_free_p) char *real = copy ? realpath(dirname(copy), NULL) : NULL;
+    const char *slash = strrchr(path, '/');
+    char *ret = NULL;
+    if (!real || asprintf(&ret, "%s/%s", strcmp(real, "/") == 0 ? "" : real, slash ? slash + 1 : path) < 0)
+        return NULL;
+    return ret;
+}
+
+/* One that is not there yet: kt_dir_make will want its directory, and nothing of its name, not even a link. */
+static char *place_new(const char *dir, struct kt_error *err)
+{
+    KT_CLEANUP(kt_free_p) char *name = strdup(dir);
+    struct stat st;
+    for (size_t len = name ? strlen(name) : 0; len > 1 && name[len - 1] == '/'; len--)
+        name[len - 1] = '\0';
+    if (name && lstat(name, &st) == 0) {
+        kt_fail(err, KT_E_PERMISSION, "%s: is a link that leads nowhere, expected a directory", dir);
+        return NULL;
+    }
+    char *place = name ? kt_init_place(name) : NULL;
+    if (!place) {
+        kt_fail_errno(err, KT_E_IO, "--dir %s: the directory in which it is to be made", dir);
+        kt_error_hint(err, "mkdir -p %s", dir);
+    }
+    return place;
+}
+
+static bool plan_home(struct kt_init *init, struct kt_error *err)
+{
+    KT_CLEANUP(kt_free_p) char *real = realpath(init->dir, NULL);
+    struct stat st;
+    if (!real && errno != ENOENT)
+        return kt_fail_errno(err, KT_E_IO, "--dir %s", init->dir);
+    if (!real)
+        real = place_new(init->dir, err);
+    else if (stat(real, &st) != 0 || !S_ISDIR(st.st_mode))
+        return kt_fail(err, KT_E_PERMISSION, "%s: is not a directory", init->dir);
+    if (!real)
+        return false;
+    snprintf(init->home, sizeof(init->home), "%s", real);
+    return true;
+}
+
+/* By the rules of keyturn.yaml itself, before anything is made by that name. */
+static bool check_config(const struct kt_config *config, struct kt_error *err)
+{
+    KT_CLEANUP(kt_free_p) struct kt_config *back = malloc(sizeof(*back));
+    KT_CLEANUP_BYTES struct kt_bytes text = {0};
+    if (!back)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    return kt_config_format(config, &text, err) && kt_config_parse(kt_bytes_view(&text), back, err);
+}
+
 /* A directory of one's own: everything in it, all processes under one uid. */
 static bool plan_dir(struct kt_init *init, struct kt_error *err)
 {
     struct kt_config *config = init->config;
-    char real[KT_INIT_PATH_MAX];
-    const struct kt_file_attrs attrs = {.mode = 0755, .uid = KT_ANY_UID, .gid = (gid_t)-1};
-    if (!init->options->dry_run && !kt_dir_make(AT_FDCWD, init->dir, &attrs, err))
+    if (!plan_home(init, err))
         return false;
-    KT_CLEANUP(kt_free_p) char *resolved = realpath(init->dir, NULL);
-    snprintf(real, sizeof(real), "%s", resolved ? resolved : init->dir);
+    const char *real = strcmp(init->home, "/") == 0 ? "" : init->home;
     config->account_front[0] = config->account_keeper[0] = '\0';
     config->account_opener[0] = config->account_exporter[0] = '\0';
     config->kms_uids = (struct kt_ids){.ids = {geteuid()}, .n = 1};
-    return join(init->config_path, sizeof(init->config_path), real, "keyturn.yaml", err) &&
-           join(config->state_dir, sizeof(config->state_dir), real, "state", err) &&
-           join(config->kms_socket, sizeof(config->kms_socket), real, "run/kms/kms.sock", err) &&
-           join(config->control_socket, sizeof(config->control_socket), real, "run/control.sock", err) &&
-           join(config->metrics_listen, sizeof(config->metrics_listen), real, "run/metrics.sock", err);
+    if (!join(init->config_path, sizeof(init->config_path), real, "keyturn.yaml", err) ||
+        !join(config->state_dir, sizeof(config->state_dir), real, "state", err) ||
+        !join(config->kms_socket, sizeof(config->kms_socket), real, "run/kms/kms.sock", err) ||
+        !join(config->control_socket, sizeof(config->control_socket), real, "run/control.sock", err) ||
+        !join(config->metrics_listen, sizeof(config->metrics_listen), real, "run/metrics.sock", err))
+        return false;
+    if (check_config(config, err))
+        return true;
+    return kt_error_hint(err, "choose another --dir: the paths of its sockets begin with it");
 }
 
+static bool fail_node(struct kt_error *err)
+{
+    kt_fail(err, KT_E_USAGE, "the node's name is not one that Kubernetes takes, or is \"recovery\"");
+    return kt_error_hint(err, "--node NAME: 1 to %u of a-z 0-9 . -, as `kubectl get nodes` shows it", KT_NAME_MAX);
+}
+
+/* With all else at its default, a configuration that is not valid has a wrong name. */
 static bool plan_node(struct kt_init *init, struct kt_error *err)
 {
     char host[256] = "";
+    struct kt_error why = KT_ERROR_INIT;
     if (!init->node && gethostname(host, sizeof(host) - 1) != 0)
         return kt_fail_errno(err, KT_E_IO, "the host's name");
     const char *name = init->node ? init->node : host;
     size_t len = strlen(name);
-    bool valid = len > 0 && len <= KT_NAME_MAX;
-    for (size_t i = 0; valid && i < len; i++) {
+    if (len > KT_NAME_MAX)
+        return fail_node(err);
+    for (size_t i = 0; i <= len; i++)
         init->config->node[i] = (char)tolower((unsigned char)name[i]);
-        valid = isalnum((unsigned char)name[i]) || ((name[i] == '-' || name[i] == '.') && i > 0 && i + 1 < len);
+    if (strcmp(init->config->node, "recovery") == 0)
+        return fail_node(err);
+    if (check_config(init->config, &why))
+        return true;
+    if (why.code == KT_E_CONFIG)
+        return fail_node(err);
+    if (err)
+        *err = why;
+    return false;
+}
+
+static bool is_listed(const struct kt_ids *ids, uint32_t id)
+{
+    for (size_t i = 0; i < ids->n; i++) {
+        if (ids->ids[i] == id)
+            return true;
     }
-    if (!valid || strcmp(init->config->node, "recovery") == 0) {
-        kt_fail(err, KT_E_USAGE, "the node's name is not one that Kubernetes takes, or is \"recovery\"");
-        return kt_error_hint(err, "--node NAME: 1 to %u of a-z 0-9 . -, as `kubectl get nodes` shows it", KT_NAME_MAX);
-    }
-    init->config->node[len] = '\0';
-    return true;
+    return false;
 }
 
 static bool plan_uids(struct kt_init *init, struct kt_error *err)
 {
     struct kt_ids *uids = &init->config->kms_uids;
     for (size_t i = 0; i < init->allow_uids.n; i++) {
-        bool known = false;
-        for (size_t k = 0; k < uids->n; k++)
-            known = known || uids->ids[k] == init->allow_uids.ids[i];
-        if (known)
+        uint32_t id = init->allow_uids.ids[i];
+        if (id == KT_OVERFLOW_ID) {
+            kt_fail(err, KT_E_USAGE,
+                    "--allow-uid %u: is nobody, as whom all count who have no number here; a caller who "
+                    "looks like that is never answered",
+                    KT_OVERFLOW_ID);
+            return kt_error_hint(err, "give the caller an account with a number of its own");
+        }
+        if (is_listed(uids, id))
             continue;
         if (uids->n == KT_CONFIG_IDS_MAX)
             return kt_fail(err, KT_E_USAGE, "--allow-uid: at most %u users", KT_CONFIG_IDS_MAX);
-        uids->ids[uids->n++] = init->allow_uids.ids[i];
+        uids->ids[uids->n++] = id;
         /* Others must be able to connect before SO_PEERCRED can tell who they are. */
         init->config->kms_mode = 0666;
     }
@@ -96,7 +176,7 @@ bool kt_init_plan(struct kt_init *init, struct kt_error *err)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     kt_config_defaults(init->config);
     snprintf(init->config_path, sizeof(init->config_path), "%s", kt_config_path(init->options->config));
-    if (init->dir && !plan_dir(init, err))
+    if (!plan_node(init, err) || (init->dir && !plan_dir(init, err)))
         return false;
     if (!init->dir && geteuid() != 0) {
         kt_fail(err, KT_E_USAGE, "only root can write %s and %s", init->config_path, init->config->state_dir);
@@ -104,98 +184,10 @@ bool kt_init_plan(struct kt_init *init, struct kt_error *err)
     }
     snprintf(init->config->path, sizeof(init->config->path), "%s", init->config_path);
     snprintf(init->staging, sizeof(init->staging), "%.4096s.init", init->config->state_dir);
-    return plan_node(init, err) && plan_uids(init, err);
+    return plan_uids(init, err);
 }
 
 void kt_init_staged(const struct kt_init *init, const char *name, char ret[KT_INIT_PATH_MAX + 64])
 {
     snprintf(ret, KT_INIT_PATH_MAX + 64, "%s/%s", init->staging, name);
-}
-
-static bool exists(const char *dir, const char *name)
-{
-    char path[KT_INIT_PATH_MAX + 64];
-    struct stat st;
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    return lstat(path, &st) == 0;
-}
-
-static bool finish_earlier(struct kt_init *init, struct kt_error *err)
-{
-    char pending[KT_INIT_PATH_MAX + 64];
-    snprintf(pending, sizeof(pending), "%s/" KT_INIT_PENDING, init->config->state_dir);
-    const struct kt_file_rules rules = {.max = KT_CONFIG_FILE_MAX, .owner = geteuid(), .forbidden_mode = 0022};
-    const struct kt_file_attrs attrs = {.mode = 0644, .uid = KT_ANY_UID, .gid = (gid_t)-1};
-    KT_CLEANUP_BYTES struct kt_bytes text = {0};
-    if (!kt_file_read(AT_FDCWD, pending, &rules, &text, err) ||
-        !kt_file_create(AT_FDCWD, init->config_path, kt_bytes_view(&text), &attrs, err))
-        return false;
-    init->finished_earlier = true;
-    return kt_file_remove(AT_FDCWD, pending, err);
-}
-
-/* "/real/directory/name", whether that name exists or not; NULL: its directory does not. */
-static char *resolve_place(const char *path)
-{
-    KT_CLEANUP(kt_free_p) char *copy = strdup(path);
-    KT_CLEANUP(kt_free_p) char *real = copy ? realpath(dirname(copy), NULL) : NULL;
-    const char *slash = strrchr(path, '/');
-    char *ret = NULL;
-    if (!real || asprintf(&ret, "%s/%s", strcmp(real, "/") == 0 ? "" : real, slash ? slash + 1 : path) < 0)
-        return NULL;
-    return ret;
-}
-
-/* The path itself, or something below it. */
-static bool is_at_or_below(const char *place, const char *path)
-{
-    KT_CLEANUP(kt_free_p) char *resolved = resolve_place(path);
-    size_t len = resolved ? strlen(resolved) : 0;
-    return resolved && strncmp(place, resolved, len) == 0 && (place[len] == '\0' || place[len] == '/');
-}
-
-/* A recovery key in the place of something that init or keyturnd makes would be written over by it. */
-static bool check_recovery_place(const struct kt_init *init, struct kt_error *err)
-{
-    const char *own[] = {init->config_path, init->config->state_dir, init->staging, init->config->kms_socket,
-                         init->config->control_socket};
-    KT_CLEANUP(kt_free_p) char *place = resolve_place(init->recovery_out);
-    if (!place && init->options->dry_run && init->dir)
-        return true; /* perhaps in the directory that is not made now */
-    if (!place) {
-        kt_fail_errno(err, KT_E_USAGE, "%s: its directory", init->recovery_out);
-        return kt_error_hint(err, "--recovery-out FILE: in a directory that exists");
-    }
-    for (size_t i = 0; i < KT_ARRAY_LEN(own); i++) {
-        if (is_at_or_below(place, own[i])) {
-            kt_fail(err, KT_E_USAGE, "%s: is the place of something else that init makes", init->recovery_out);
-            return kt_error_hint(err, "--recovery-out FILE: outside of %s, better on a medium that you take away",
-                                 init->config->state_dir);
-        }
-    }
-    return true;
-}
-
-bool kt_init_check(struct kt_init *init, struct kt_error *err)
-{
-    struct stat st;
-    const char *state_dir = init->config->state_dir;
-    if (lstat(init->config_path, &st) == 0) {
-        kt_fail(err, KT_E_EXISTS, "%s exists: this node has a keyring", init->config_path);
-        return kt_error_hint(err, "keyturn status shows it; to start anew, move %s and %s away", init->config_path,
-                             state_dir);
-    }
-    if (exists(state_dir, KT_INIT_PENDING) && exists(state_dir, "keyring.yaml"))
-        return init->options->dry_run || finish_earlier(init, err);
-    if (exists(state_dir, "keyring.yaml") || exists(state_dir, "floor") || exists(state_dir, "opener")) {
-        kt_fail(err, KT_E_EXISTS, "%s holds a keyring, but there is no %s", state_dir, init->config_path);
-        return kt_error_hint(err, "put that file back (its owner: line cannot be guessed), or move %s away", state_dir);
-    }
-    if (init->recovery_out && !check_recovery_place(init, err))
-        return false;
-    if (init->recovery_out && lstat(init->recovery_out, &st) == 0) {
-        kt_fail(err, KT_E_EXISTS, "%s exists", init->recovery_out);
-        return kt_error_hint(err, "a recovery key is never written over another file: name one that does not exist");
-    }
-    return true;
 }

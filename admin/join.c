@@ -126,7 +126,7 @@ static bool clear(const struct kt_join *join, struct kt_error *err)
     if (!kt_file_remove(AT_FDCWD, path, err))
         return false;
     kt_init_staged(&join->init, "opener", path);
-    return empty_folder(path, err) && kt_init_stage_clear(&join->init, err);
+    return empty_folder(path, err) && kt_init_clear(&join->init, err);
 }
 
 bool kt_join_begin(struct kt_join *join, struct kt_error *err)

@@ -28,6 +28,26 @@ static bool offer_to_daemon(const struct kt_options *options, const struct kt_co
     return true;
 }
 
+/* By the judgement of the opener and of the state directory. Also where it is there already, it is installed: an
+ * install that was cut short may have left the floor behind. */
+static bool offer_to_state(const struct kt_config *config, struct kt_state_dir *dir, const struct kt_state *state,
+                           struct kt_slice document, bool dry_run, struct kt_outcome *ret, struct kt_error *err)
+{
+    struct kt_opener_request request = {0};
+    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
+    kt_state_request(state, document, &request);
+    if (!kt_opener_local(config, config->path, &request, &answer, err) ||
+        !kt_state_dir_check_install(state, &answer, err) ||
+        (!dry_run && !kt_state_dir_install(dir, state, document, &answer, err)))
+        return false;
+    *ret = (struct kt_outcome){
+        .changed = !answer.same,
+        .membership = answer.info->membership,
+        .generation = answer.info->generation,
+    };
+    return true;
+}
+
 /* No daemon runs: keyturn installs it itself, if it gets the lock of the state directory. */
 static bool offer_to_disk(const struct kt_config *config, struct kt_slice document, bool dry_run,
                           struct kt_outcome *ret, struct kt_error *err)
@@ -35,25 +55,16 @@ static bool offer_to_disk(const struct kt_config *config, struct kt_slice docume
     KT_CLEANUP(kt_state_dir_free_p)
     struct kt_state_dir *dir =
         dry_run ? kt_state_dir_view(config->state_dir, err) : kt_state_dir_open(config->state_dir, err);
-    KT_CLEANUP(kt_free_p) struct kt_state *state = calloc(1, sizeof(*state));
-    if (!dir || !state || !kt_state_dir_read(dir, state, err))
+    if (!dir)
         return false;
-    struct kt_opener_request request = {0};
-    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
-    kt_state_request(state, document, &request);
-    bool opened = kt_opener_local(config, config->path, &request, &answer, err);
-    if (opened) {
-        *ret = (struct kt_outcome){
-            .changed = !answer.same,
-            .membership = answer.info->membership,
-            .generation = answer.info->generation,
-        };
-        /* Also where it is there already: an install that was cut short may have left the floor behind. */
-        if (!dry_run)
-            opened = kt_state_dir_install(dir, state, document, &answer, err);
-    }
+    KT_CLEANUP(kt_free_p) struct kt_state *state = calloc(1, sizeof(*state));
+    if (!state)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    if (!kt_state_dir_read(dir, state, err))
+        return false;
+    bool done = offer_to_state(config, dir, state, document, dry_run, ret, err);
     kt_state_done(state);
-    return opened;
+    return done;
 }
 
 bool kt_offer_run(const struct kt_options *options, const struct kt_config *config, struct kt_slice document,

@@ -6,7 +6,3 @@
 
 /* key_file: a path, "-" for standard input, NULL: asks on /dev/tty (KT_E_USAGE if there is none). Parsed: 32 bytes. */
 struct kt_secret *kt_recovery_key_ask(const char *key_file, const char *prompt, struct kt_error *err) KT_MUST_CHECK;
-/* The terminal, for what may be shown there and nowhere else; -1 with KT_E_USAGE. */
-int kt_terminal_open(struct kt_error *err) KT_MUST_CHECK;
-/* One line, echo off, into locked memory, without its end. */
-struct kt_secret *kt_terminal_read_secret(int fd, const char *prompt, struct kt_error *err) KT_MUST_CHECK;

@@ -12,8 +12,9 @@ static json_t *time_json(uint64_t seconds)
 
 static json_t *key_json(const struct kt_key_info *key, bool active)
 {
-    json_t *value = json_pack("{s:s,s:s,s:s,s:s,s:b}", "id", key->id, "type", kt_key_type_text(key->type), "name",
-                              key->name, "state", kt_key_state_text(key->state), "active", active);
+    json_t *value =
+        json_pack("{s:o,s:s,s:o,s:s,s:b}", "id", kt_json_text(key->id), "type", kt_key_type_text(key->type), "name",
+                  kt_json_text(key->name), "state", kt_key_state_text(key->state), "active", active);
     if (!value)
         return NULL;
     json_object_set_new(value, "created", time_json(key->created));
@@ -45,11 +46,11 @@ json_t *kt_view_json_keyring(const struct kt_view *view)
     kt_hash_format(info->hash, hash);
     kt_hash_format(info->owner, owner);
     json_t *value =
-        json_pack("{s:s,s:I,s:I,s:s,s:s,s:s}", "id", id, "membership", (json_int_t)info->membership, "generation",
-                  (json_int_t)info->generation, "hash", hash, "owner", owner, "writer", info->writer);
+        json_pack("{s:s,s:I,s:I,s:s,s:s,s:o}", "id", id, "membership", (json_int_t)info->membership, "generation",
+                  (json_int_t)info->generation, "hash", hash, "owner", owner, "writer", kt_json_text(info->writer));
     json_t *recipients = json_array();
     for (size_t i = 0; recipients && i < info->n_recipients; i++)
-        json_array_append_new(recipients, json_pack("{s:s,s:s}", "name", info->recipients[i].name, "kind",
+        json_array_append_new(recipients, json_pack("{s:o,s:s}", "name", kt_json_text(info->recipients[i].name), "kind",
                                                     kt_recipient_kind_text(info->recipients[i].kind)));
     json_object_set_new(value, "written", time_json(info->written));
     json_object_set_new(value, "recipients", recipients);
@@ -62,8 +63,9 @@ static json_t *processes_json(const Keyturn__Control__V1__Status *status)
     json_t *processes = json_array();
     for (size_t i = 0; processes && i < status->n_processes; i++) {
         const Keyturn__Control__V1__Process *p = status->processes[i];
-        json_array_append_new(processes, json_pack("{s:s,s:I,s:I,s:I}", "role", p->role, "pid", (json_int_t)p->pid,
-                                                   "restarts", (json_int_t)p->restarts, "uid", (json_int_t)p->uid));
+        json_array_append_new(processes,
+                              json_pack("{s:o,s:I,s:I,s:I}", "role", kt_json_text(p->role), "pid", (json_int_t)p->pid,
+                                        "restarts", (json_int_t)p->restarts, "uid", (json_int_t)p->uid));
     }
     return processes;
 }
@@ -72,19 +74,21 @@ json_t *kt_view_json_daemon(const struct kt_view *view)
 {
     const Keyturn__Control__V1__Status *status = kt_view_status(view);
     if (!status)
-        return json_pack("{s:b,s:i,s:s,s:s,s:[]}", "reachable", 0, "generation", 0, "keyId", "", "healthz",
-                         view->unreachable.message, "processes");
+        return json_pack("{s:b,s:i,s:s,s:o,s:[]}", "reachable", 0, "generation", 0, "keyId", "", "healthz",
+                         kt_json_text(view->unreachable.message), "processes");
     json_t *value =
-        json_pack("{s:b,s:I,s:s,s:s,s:s,s:s,s:b,s:s}", "reachable", 1, "generation", (json_int_t)status->generation,
-                  "keyId", status->key_id, "healthz", status->healthz, "release", status->release, "memoryLocked",
-                  status->memory, "singleUid", status->single_uid, "metrics", status->metrics);
+        json_pack("{s:b,s:I,s:o,s:o,s:o,s:o,s:b,s:o}", "reachable", 1, "generation", (json_int_t)status->generation,
+                  "keyId", kt_json_text(status->key_id), "healthz", kt_json_text(status->healthz), "release",
+                  kt_json_text(status->release), "memoryLocked", kt_json_text(status->memory), "singleUid",
+                  status->single_uid, "metrics", kt_json_text(status->metrics));
     json_t *warnings = json_array();
     for (size_t i = 0; warnings && i < status->n_warnings; i++)
-        json_array_append_new(warnings, json_string(status->warnings[i]));
+        json_array_append_new(warnings, kt_json_text(status->warnings[i]));
     json_object_set_new(value, "processes", processes_json(status));
     json_object_set_new(value, "warnings", warnings);
     if (status->disk_tested)
-        json_object_set_new(value, "keyringOnDisk",
-                            json_pack("{s:b,s:s}", "opens", status->disk_ok, "message", status->disk_message));
+        json_object_set_new(
+            value, "keyringOnDisk",
+            json_pack("{s:b,s:o}", "opens", status->disk_ok, "message", kt_json_text(status->disk_message)));
     return value;
 }

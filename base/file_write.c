@@ -50,6 +50,10 @@ static bool fail_unchanged(const struct writing *w, const char *doing, struct kt
         return kt_error_hint(err, "free some space on the file system of %s and try again", w->shown.text);
     if (number == EROFS)
         return kt_error_hint(err, "the file system of %s is mounted read-only: mount -o remount,rw", w->shown.text);
+    if (code == KT_E_PERMISSION && geteuid() == 0)
+        return kt_error_hint(err,
+                             "not even root may: see lsattr (immutable), the kind of file system, and what confines "
+                             "this process");
     if (code == KT_E_PERMISSION)
         return kt_error_hint(err, "run it as root, or as the owner of the directory; now uid %u", (unsigned)geteuid());
     return false;

@@ -47,7 +47,9 @@ struct kt_peer {
     size_t n_groups;
 };
 bool kt_peer_get(int fd, struct kt_peer *ret, struct kt_error *err) KT_MUST_CHECK;
-/* uid is in uids, or its gid or one of its groups is in gids. The overflow ids (65534) never match, not even when
+/* user_namespaces(7): what an id looks like that has no mapping here. Also the usual id of "nobody". */
+#define KT_OVERFLOW_ID 65534u
+/* uid is in uids, or its gid or one of its groups is in gids. The overflow id never matches, not even when
  * listed: another user namespace's foreign ids look like that (user_namespaces(7)). */
 struct kt_peer_rules {
     const uid_t *uids;

@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/printable.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -14,7 +15,6 @@
 #define LINE_MAX_LEN 4096u
 /* Kept free for the end of a line that was cut: `,"truncated":true}` and the newline. */
 #define LINE_RESERVE 20u
-#define NOT_UTF8     UINT32_MAX
 
 static struct {
     const char *role;
@@ -60,53 +60,27 @@ static bool put(struct line *line, const char *bytes, size_t n, size_t spare)
     return true;
 }
 
-/* Decodes one character of UTF-8. Returns its length; 1 and NOT_UTF8 for a byte that does not belong to any. */
-static size_t decode(const unsigned char *s, uint32_t *ret)
-{
-    static const uint32_t LEAST[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : 2;
-    *ret = s[0];
-    if (n == 1)
-        return 1;
-    uint32_t v = s[0] & (0x7fu >> n);
-    bool good = s[0] >= 0xc2 && s[0] <= 0xf4;
-    for (size_t i = 1; good && i < n; i++) {
-        good = (s[i] & 0xc0u) == 0x80u; /* the NUL at the end is not */
-        v = v << 6 | (s[i] & 0x3fu);
-    }
-    good = good && v >= LEAST[n] && v <= 0x10ffff && (v < 0xd800 || v > 0xdfff);
-    *ret = good ? v : NOT_UTF8;
-    return good ? n : 1;
-}
-
-static bool is_control(uint32_t v)
-{
-    return v < 0x20 || (v >= 0x7f && v <= 0x9f);
-}
-
 /* One character of a quoted value: as it is, or escaped as in JSON, which logfmt has taken over. */
-static bool put_character(struct line *line, const unsigned char *s, size_t n, uint32_t v)
+static bool put_character(struct line *line, const char *s, size_t n, uint32_t v)
 {
-    static const char SHORT[][2] = {{'"', '"'}, {'\\', '\\'}, {'\n', 'n'}, {'\r', 'r'}, {'\t', 't'}};
-    static const char DIGITS[] = "0123456789abcdef";
-    for (size_t i = 0; i < KT_ARRAY_LEN(SHORT); i++)
-        if (v == (unsigned char)SHORT[i][0])
-            return put(line, (const char[]){'\\', SHORT[i][1]}, 2, 1);
-    if (v == NOT_UTF8)
+    char escape[KT_ESCAPE_MAX];
+    size_t escaped = kt_control_escape(v, escape);
+    if (escaped > 0)
+        return put(line, escape, escaped, 1);
+    if (v == '"' || v == '\\')
+        return put(line, (const char[]){'\\', (char)v}, 2, 1);
+    if (v == KT_NOT_UTF8)
         return put(line, "\\ufffd", 6, 1);
-    if (is_control(v))
-        return put(line, (const char[]){'\\', 'u', '0', '0', DIGITS[v >> 4 & 15], DIGITS[v & 15]}, 6, 1);
-    return put(line, (const char *)s, n, 1);
+    return put(line, s, n, 1);
 }
 
 static void put_quoted(struct line *line, const char *text)
 {
     if (!put(line, "\"", 1, 1))
         return;
-    const unsigned char *s = (const unsigned char *)text;
-    while (*s != '\0') {
+    for (const char *s = text; *s != '\0';) {
         uint32_t v = 0;
-        size_t n = decode(s, &v);
+        size_t n = kt_utf8_decode(s, &v);
         if (!put_character(line, s, n, v))
             break;
         s += n;

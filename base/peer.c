@@ -5,9 +5,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* user_namespaces(7): what an id looks like that has no mapping here. Also the usual id of "nobody". */
-#define OVERFLOW_ID 65534u
-
 static bool get_groups(int fd, struct kt_peer *peer, struct kt_error *err)
 {
     socklen_t len = sizeof(peer->groups);
@@ -43,7 +40,7 @@ bool kt_peer_get(int fd, struct kt_peer *ret, struct kt_error *err)
 
 static bool listed(unsigned id, const unsigned *ids, size_t n)
 {
-    if (id == OVERFLOW_ID || id == (unsigned)-1)
+    if (id == KT_OVERFLOW_ID || id == (unsigned)-1)
         return false;
     for (size_t i = 0; i < n; i++) {
         if (ids[i] == id)

@@ -8,6 +8,7 @@ struct kt_encconfig_fresh {
     const char *provider;   /* KMS provider name, without ':' */
     const char *kms_socket; /* absolute path, or "@name" */
 };
-/* Secrets under the KMS provider, identity last so that what is stored in clear can still be read. */
+/* Both are quoted where a plain scalar would not read back as that very text; it has to be UTF-8.
+ * Secrets under the KMS provider, identity last so that what is stored in clear can still be read. */
 bool kt_encconfig_render_fresh(const struct kt_encconfig_fresh *fresh, struct kt_bytes *ret,
                                struct kt_error *err) KT_MUST_CHECK;

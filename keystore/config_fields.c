@@ -132,9 +132,14 @@ static bool set_path_or_none(const struct kt_config_field *field, const char *te
     return (text[0] == '\0' || is_absolute(text)) && put_text(field, text, member);
 }
 
+/* kube-apiserver and gRPC clients read it as the path of a URI: what RFC 3986 lets stand there as it is, but for the
+ * comma, at which gRPC divides a list of paths. */
 static bool set_socket(const struct kt_config_field *field, const char *text, void *member)
 {
-    return is_absolute(text) && text[strlen(text) - 1] != '/' && put_text(field, text, member);
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+;=:@/";
+
+    return is_absolute(text) && text[strspn(text, allowed)] == '\0' && text[strlen(text) - 1] != '/' &&
+           put_text(field, text, member);
 }
 
 static bool set_mode(const struct kt_config_field *field KT_UNUSED, const char *text, void *member)
@@ -341,12 +346,13 @@ static const struct {
     [KT_CONFIG_RECIPIENT] = {"file or tpm2", set_recipient, get_recipient},
     [KT_CONFIG_PATH] = {"an absolute path", set_path, get_text},
     [KT_CONFIG_PATH_OR_NONE] = {"an absolute path, or empty", set_path_or_none, get_text},
-    [KT_CONFIG_SOCKET] = {"an absolute path of at most 107 bytes", set_socket, get_text},
+    [KT_CONFIG_SOCKET] = {"an absolute path of at most 107 letters, digits and -._~!$&'()*+;=:@/ (clients read a URI)",
+                          set_socket, get_text},
     [KT_CONFIG_MODE] = {"four octal digits in quotes without execute bits, such as \"0660\"", set_mode, get_mode},
     [KT_CONFIG_IDS] = {"at most 64 numbers of users or groups", set_id, get_ids},
     [KT_CONFIG_COUNT] = {"a whole number", set_count, get_count},
     [KT_CONFIG_SECONDS] = {"a duration such as 90s, 15m, 24h or 7d", set_seconds, get_seconds},
-    [KT_CONFIG_LISTEN] = {"ADDRESS:PORT with a numeric address, an absolute path of a socket, or off", set_listen,
+    [KT_CONFIG_LISTEN] = {"ADDRESS:PORT with a numeric address, a path such as kms.socket may have, or off", set_listen,
                           get_text},
     [KT_CONFIG_ACCOUNT] = {"the name of an account, uid:gid in numbers, or empty", set_account, get_text},
     [KT_CONFIG_LOG_FORMAT] = {"text or json", set_log_format, get_log_format},

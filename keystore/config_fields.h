@@ -12,7 +12,7 @@ enum kt_config_kind {
     KT_CONFIG_RECIPIENT,    /* file, tpm2 */
     KT_CONFIG_PATH,         /* absolute */
     KT_CONFIG_PATH_OR_NONE, /* absolute or empty */
-    KT_CONFIG_SOCKET,       /* absolute, fits into sun_path */
+    KT_CONFIG_SOCKET,       /* absolute, fits into sun_path, and into a URI as it is */
     KT_CONFIG_MODE,         /* octal text without execute bits */
     KT_CONFIG_IDS,          /* list of uids or gids */
     KT_CONFIG_COUNT,        /* whole number, min..max */
@@ -45,6 +45,6 @@ const char *kt_config_field_name(const struct kt_config_field *field);
 bool kt_config_set(const struct kt_config_field *field, const char *text, struct kt_config *config) KT_MUST_CHECK;
 /* The value as YAML that reads back as the same. */
 void kt_config_get(const struct kt_config_field *field, const struct kt_config *config, struct kt_text *out);
-/* "an absolute path of at most 107 bytes". */
+/* "an absolute path". */
 #define KT_CONFIG_EXPECTS_MAX 128u
 void kt_config_expects(const struct kt_config_field *field, char ret[KT_CONFIG_EXPECTS_MAX]);

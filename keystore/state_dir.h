@@ -43,6 +43,10 @@ void kt_state_done(struct kt_state *state);
 /* An OPEN request over that state: offered, or the present keyring itself when offered is empty. */
 void kt_state_request(const struct kt_state *state, struct kt_slice offered, struct kt_opener_request *ret);
 
+/* Whether kt_state_dir_install would refuse it, without a lock and without a change: for a dry run. */
+bool kt_state_dir_check_install(const struct kt_state *state, const struct kt_opener_answer *answer,
+                                struct kt_error *err) KT_MUST_CHECK;
+
 /* Makes `offered` the keyring in force, by the opener's answer to kt_state_request. Durable when it returns true. Where
  * the answer is `same`, only the floor and superseded/ are brought up; where it is below_floor as well, nothing is.
  * KT_E_INCOMPLETE: the keyring is in its place, the floor is not. */

@@ -25,11 +25,11 @@ static bool is_kept_already(const struct kt_state *state, struct kt_slice docume
     return false;
 }
 
-static bool check_install(const struct kt_state_dir *dir, const struct kt_state *state,
-                          const struct kt_opener_answer *answer, struct kt_error *err)
+bool kt_state_dir_check_install(const struct kt_state *state, const struct kt_opener_answer *answer,
+                                struct kt_error *err)
 {
-    if (dir->lock < 0 || !answer->info)
-        return kt_fail(err, KT_E_INTERNAL, "an install without the lock or without the opener's answer");
+    if (!answer->info)
+        return kt_fail(err, KT_E_INTERNAL, "an install without the opener's answer");
     if (answer->below_floor && !answer->same)
         return kt_fail(err, KT_E_KEYRING_OLDER, "a keyring below the floor is not installed");
     if (state->n_left_out > 0 && !answer->same) {
@@ -190,7 +190,9 @@ static bool fail_cut_short(struct kt_error *err)
 bool kt_state_dir_install(struct kt_state_dir *dir, const struct kt_state *state, struct kt_slice offered,
                           const struct kt_opener_answer *answer, struct kt_error *err)
 {
-    if (!check_install(dir, state, answer, err))
+    if (dir->lock < 0)
+        return kt_fail(err, KT_E_INTERNAL, "an install without the lock");
+    if (!kt_state_dir_check_install(state, answer, err))
         return false;
     if (answer->below_floor)
         return true; /* served as it is, decrypt only: the floor stays, and so does every key */

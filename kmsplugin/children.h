@@ -26,7 +26,12 @@ enum kt_lifeline_type {
     /* Child to supervisor */
     KT_LIFE_READY = 64,  /* serves (front: answers calls, if only with why not; keeper: has tried its keyring) */
     KT_LIFE_WANT_OPENER, /* from the keeper: start one */
+    KT_LIFE_WANT_PEER,   /* from front or keeper: its end of their pair was lost, and for a second no fresh one came */
 };
+
+/* So long a loss of the pair lasts before it is asked about, as the other's death is the usual reason, and the
+ * supervisor sees that by itself; and so long before the same is asked or tried again. */
+#define KT_PEER_PATIENCE_NS UINT64_C(1000000000)
 
 /* What children need of keyturn.yaml, in fixed layout: they parse no YAML. */
 struct kt_child_config {

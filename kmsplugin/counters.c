@@ -124,3 +124,29 @@ bool kt_keeper_page_read(const struct kt_keeper_page *page, struct kt_keeper_pag
     }
     return false;
 }
+
+static bool is_key_id(const char id[KT_KEY_ID_LEN + 1])
+{
+    return memchr(id, 0, KT_KEY_ID_LEN + 1) == id + KT_KEY_ID_LEN && strspn(id, "0123456789abcdef") == KT_KEY_ID_LEN;
+}
+
+static const struct kt_keeper_key *find_encrypting(const struct kt_keeper_page *page)
+{
+    for (size_t i = 0; i < page->n_keys && i < KT_ARRAY_LEN(page->keys); i++) {
+        if (page->keys[i].encrypts)
+            return &page->keys[i];
+    }
+    return NULL;
+}
+
+bool kt_keeper_page_key_id(const struct kt_keeper_page *page, char ret[KT_KEY_ID_LEN + 1])
+{
+    KT_CLEANUP(kt_free_p) struct kt_keeper_page *copy = calloc(1, sizeof(*copy));
+    if (!copy || !kt_keeper_page_read(page, copy))
+        return false;
+    const struct kt_keeper_key *key = find_encrypting(copy);
+    if (!key || !is_key_id(key->id))
+        return false;
+    memcpy(ret, key->id, sizeof(key->id));
+    return true;
+}

@@ -108,3 +108,6 @@ void kt_page_begin(kt_counter *sequence);
 void kt_page_end(kt_counter *sequence);
 /* A consistent copy of the keeper's guarded section; false if the writer died in the middle of it. */
 bool kt_keeper_page_read(const struct kt_keeper_page *page, struct kt_keeper_page *ret) KT_MUST_CHECK;
+/* The id of the key that wraps, as the keeper said last, whether it still runs or not. False: it named none, or what
+ * stands there is no key id. */
+bool kt_keeper_page_key_id(const struct kt_keeper_page *page, char ret[KT_KEY_ID_LEN + 1]) KT_MUST_CHECK;

@@ -2,6 +2,7 @@
 #include "kmsplugin/front_accept.h"
 
 #include "base/log.h"
+#include "kmsplugin/refusals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,23 +10,16 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define MS          UINT64_C(1000000)
-#define SECOND      (1000 * MS)
-#define BACK_OFF    (100 * MS)
-#define ROUND       64u /* at most so many before the lifeline is looked at again */
-#define REFUSED_MAX 16u
+#define MS       UINT64_C(1000000)
+#define SECOND   (1000 * MS)
+#define BACK_OFF (100 * MS)
+#define ROUND    64u /* at most so many before the lifeline is looked at again */
 
 #define FULL_LOG_EVERY (10 * SECOND)
 
 struct connection {
     int fd;
     uint64_t cookie;
-};
-
-struct refused {
-    uint64_t logged_ns; /* 0: never */
-    uid_t uid;
-    uint64_t more; /* since then, without a line in the log */
 };
 
 struct kt_door {
@@ -41,7 +35,7 @@ struct kt_door {
     struct connection *connections;
     size_t n;
     size_t limit;
-    struct refused refused[REFUSED_MAX];
+    struct kt_refusals refusals;
 };
 
 struct kt_door *kt_door_new(const struct kt_door_sink *sink, struct kt_front_page *page, struct kt_error *err)
@@ -64,23 +58,6 @@ void kt_door_free(struct kt_door *door)
     kt_fd_close(door->fd);
     free(door->connections);
     free(door);
-}
-
-/* A lower limit than there are connections keeps these, and lets nobody else in. */
-bool kt_door_configure(struct kt_door *door, const struct kt_child_config *config, struct kt_error *err)
-{
-    size_t room = config->kms_connections > door->n ? config->kms_connections : door->n;
-    struct connection *connections = calloc(room > 0 ? room : 1, sizeof(*connections));
-    if (!connections)
-        return kt_fail(err, KT_E_NOMEM, "no memory for %zu connections", room);
-    if (door->n > 0)
-        memcpy(connections, door->connections, door->n * sizeof(*connections));
-    free(door->connections);
-    door->connections = connections;
-    door->limit = config->kms_connections;
-    door->uids = config->kms_uids;
-    door->gids = config->kms_gids;
-    return true;
 }
 
 /* Ours may come from a service manager with other flags. */
@@ -138,30 +115,12 @@ static void sweep(struct kt_door *door, uint64_t now_ns)
     show_count(door);
 }
 
-/* The slot of that uid, else the one that was quiet for longest. */
-static struct refused *refused_slot(struct kt_door *door, uid_t uid)
-{
-    struct refused *oldest = &door->refused[0];
-    for (size_t i = 0; i < REFUSED_MAX; i++) {
-        struct refused *slot = &door->refused[i];
-        if (slot->logged_ns != 0 && slot->uid == uid)
-            return slot;
-        if (slot->logged_ns < oldest->logged_ns)
-            oldest = slot;
-    }
-    return oldest;
-}
-
 static void refuse(struct kt_door *door, const struct kt_peer *peer, uint64_t now_ns)
 {
-    struct refused *slot = refused_slot(door, peer->uid);
+    uint64_t more = 0;
     kt_count(&door->page->peers_refused);
-    if (slot->logged_ns != 0 && now_ns - slot->logged_ns < SECOND) {
-        slot->more++;
+    if (!kt_refusals_note(&door->refusals, peer->uid, now_ns, &more))
         return;
-    }
-    uint64_t more = slot->uid == peer->uid ? slot->more : 0;
-    *slot = (struct refused){.logged_ns = now_ns, .uid = peer->uid};
     kt_log(KT_LOG_WARNING, "peer-refused", KT_NUM("uid", peer->uid), KT_NUM("gid", peer->gid), KT_INT("pid", peer->pid),
            KT_NUM("more", more), KT_TEXT("hint", "who may call is in kms.uids and kms.gids of keyturn.yaml"));
 }
@@ -180,15 +139,44 @@ static void tell_if_somebody_waits(struct kt_door *door, uint64_t now_ns)
            KT_TEXT("hint", "kms.maxConnections of keyturn.yaml is the limit"));
 }
 
-static bool is_allowed(struct kt_door *door, int fd, uint64_t now_ns)
+static bool is_allowed(const struct kt_door *door, int fd, struct kt_peer *ret)
 {
     const struct kt_peer_rules rules = {
         .uids = door->uids.ids, .n_uids = door->uids.n, .gids = door->gids.ids, .n_gids = door->gids.n};
-    struct kt_peer peer = {.uid = (uid_t)-1, .gid = (gid_t)-1};
-    if (kt_peer_get(fd, &peer, NULL) && kt_peer_allowed(&peer, &rules))
-        return true;
-    refuse(door, &peer, now_ns);
-    return false;
+    *ret = (struct kt_peer){.uid = (uid_t)-1, .gid = (gid_t)-1};
+    return kt_peer_get(fd, ret, NULL) && kt_peer_allowed(ret, &rules);
+}
+
+/* A socket tells who connected for as long as it lives. This thread alone makes sockets, so none can have taken the
+ * number since its cookie was looked at. */
+static void cut_off(const struct kt_door *door, const struct connection *connection)
+{
+    struct kt_peer peer = {.uid = (uid_t)-1};
+    uint64_t cookie = 0;
+    if (!cookie_of(connection->fd, &cookie) || cookie != connection->cookie || is_allowed(door, connection->fd, &peer))
+        return;
+    kt_log(KT_LOG_NOTICE, "peer-revoked", KT_NUM("uid", peer.uid), KT_NUM("gid", peer.gid), KT_INT("pid", peer.pid));
+    (void)shutdown(connection->fd, SHUT_RDWR);
+}
+
+/* A lower limit than there are connections keeps these, and lets nobody else in. Who may not call any more is cut off
+ * whether there is memory for more connections or not. */
+bool kt_door_configure(struct kt_door *door, const struct kt_child_config *config, struct kt_error *err)
+{
+    door->uids = config->kms_uids;
+    door->gids = config->kms_gids;
+    for (size_t i = 0; i < door->n; i++)
+        cut_off(door, &door->connections[i]);
+    size_t room = config->kms_connections > door->n ? config->kms_connections : door->n;
+    struct connection *connections = calloc(room > 0 ? room : 1, sizeof(*connections));
+    if (!connections)
+        return kt_fail(err, KT_E_NOMEM, "no memory for %zu connections", room);
+    if (door->n > 0)
+        memcpy(connections, door->connections, door->n * sizeof(*connections));
+    free(door->connections);
+    door->connections = connections;
+    door->limit = config->kms_connections;
+    return true;
 }
 
 /* A number that we know already is that of a connection that is gone. */
@@ -205,8 +193,14 @@ static void remember(struct kt_door *door, int fd, uint64_t cookie)
 
 static void judge(struct kt_door *door, int fd, uint64_t now_ns)
 {
+    struct kt_peer peer = {.uid = (uid_t)-1};
     uint64_t cookie = 0;
-    if (!is_allowed(door, fd, now_ns) || !cookie_of(fd, &cookie)) {
+    if (!is_allowed(door, fd, &peer)) {
+        refuse(door, &peer, now_ns);
+        kt_fd_close(fd);
+        return;
+    }
+    if (!cookie_of(fd, &cookie)) {
         kt_fd_close(fd);
         return;
     }

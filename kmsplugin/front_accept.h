@@ -24,7 +24,7 @@ struct kt_door *kt_door_new(const struct kt_door_sink *sink, struct kt_front_pag
 void kt_door_free(struct kt_door *door);
 KT_DEFINE_CLEANUP(struct kt_door *, kt_door_free);
 
-/* Who may come, and how many; also while callers are connected. */
+/* Who may come, and how many; also while callers are connected: the connection of one who may no more is broken off. */
 bool kt_door_configure(struct kt_door *door, const struct kt_child_config *config, struct kt_error *err) KT_MUST_CHECK;
 /* The listening socket, taken over; -1: none. */
 void kt_door_listen(struct kt_door *door, int fd);

@@ -88,12 +88,22 @@ uint64_t kt_link_interval_ns(const struct kt_link *link)
     return link->fd < 0 || link->silent ? link->interval_ns : 0;
 }
 
+static void give_up(struct kt_link *link, struct kt_pending *pending, enum kt_link_end why)
+{
+    void *call = pending->call;
+    kt_pending_release(&link->table, pending);
+    link->sink.gave_up(link->sink.context, call, why);
+}
+
 static void lose(struct kt_link *link)
 {
+    struct kt_pending *pending;
     kt_fd_close(link->fd);
     link->fd = -1;
     kt_pending_requeue(&link->table);
     link->sink.changed(link->sink.context, false);
+    while ((pending = kt_pending_lost(&link->table)) != NULL)
+        give_up(link, pending, KT_LINK_LOST);
 }
 
 /* Blocking, so that one system call both waits for an answer and takes it. */
@@ -114,6 +124,7 @@ static void adopt(struct kt_link *link)
         lose(link);
     if (!prepare_end(fd)) {
         kt_fd_close(fd);
+        link->sink.changed(link->sink.context, false);
         return;
     }
     link->fd = fd;
@@ -122,18 +133,29 @@ static void adopt(struct kt_link *link)
     link->sink.changed(link->sink.context, true);
 }
 
-/* As many as one message takes. */
+/* One that a keeper died over goes alone, so that no other is lost by what it does. */
+static bool waits_for_its_turn(const struct kt_link *link)
+{
+    const struct kt_pending *sent = TAILQ_FIRST(&link->table.sent);
+    return sent && (sent->losses > 0 || TAILQ_FIRST(&link->table.queued)->losses > 0);
+}
+
+/* As many as one message takes; 0: not now. */
 static size_t gather(struct kt_link *link)
 {
     size_t n = 0;
     size_t total = 0;
     struct kt_pending *pending;
+    if (waits_for_its_turn(link))
+        return 0;
     for (pending = TAILQ_FIRST(&link->table.queued); pending; pending = TAILQ_NEXT(pending, link)) {
         size_t size = kt_keeper_request_size(pending->request.len);
         if (n == KT_KEEPER_BATCH || total + size > KT_KEEPER_REQUESTS_SIZE)
             break;
         link->out[n++] = (struct iovec){.iov_base = &pending->request, .iov_len = size};
         total += size;
+        if (pending->losses > 0)
+            break;
     }
     return n;
 }
@@ -142,6 +164,8 @@ static size_t gather(struct kt_link *link)
 static bool send_batch(struct kt_link *link)
 {
     const struct msghdr message = {.msg_iov = link->out, .msg_iovlen = gather(link)};
+    if (message.msg_iovlen == 0)
+        return false;
     ssize_t sent = sendmsg(link->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM))
         return false;
@@ -225,9 +249,6 @@ void kt_link_expire(struct kt_link *link, uint64_t now_ns)
         return;
     if (!all)
         link->expired_ns = now_ns;
-    while ((pending = kt_pending_expired(&link->table, now_ns)) != NULL) {
-        void *call = pending->call;
-        kt_pending_release(&link->table, pending);
-        link->sink.gave_up(link->sink.context, call);
-    }
+    while ((pending = kt_pending_expired(&link->table, now_ns)) != NULL)
+        give_up(link, pending, KT_LINK_LATE);
 }

@@ -10,11 +10,14 @@
 
 #include "kmsplugin/front_pending.h"
 
+/* Why a request gets no answer: its time has come, or two keepers died over it. */
+enum kt_link_end { KT_LINK_LATE, KT_LINK_LOST };
+
 /* What becomes of a request. The callee owns the call again; the answer is valid during the callback. */
 struct kt_link_sink {
     void *context;
     void (*answered)(void *context, void *call, const struct kt_keeper_answer *answer);
-    void (*gave_up)(void *context, void *call);
+    void (*gave_up)(void *context, void *call, enum kt_link_end why);
     void (*changed)(void *context, bool connected); /* an end died, or a fresh one is in use */
 };
 

@@ -34,6 +34,7 @@ struct front {
     enum kt_memory_lock memory;
     struct kt_front_page *page;
     const struct kt_supervisor_page *supervisor;
+    const struct kt_keeper_page *keeper;
     int listen_fd; /* until there is a door */
     int keeper_fd; /* until there is a service */
     struct kt_door *door;
@@ -42,6 +43,8 @@ struct front {
     int exit_status;    /* when the lifeline ends it */
     uint64_t cancel_ns; /* UINT64_MAX: no */
     uint64_t end_ns;
+    uint64_t offered_ns;  /* when the last end of the pair with the keeper came */
+    uint64_t asked_ns;    /* when one was asked for */
     uint64_t connections; /* when last looked at */
     uint64_t trim_ns;     /* when to give memory back; UINT64_MAX: nothing to give */
 };
@@ -80,6 +83,7 @@ static void on_listen(void *context, int fd)
 static void on_keeper(void *context, int fd)
 {
     struct front *front = context;
+    front->offered_ns = kt_clock_monotonic_ns();
     if (front->service) {
         kt_service_keeper(front->service, fd);
     } else {
@@ -94,7 +98,8 @@ static void on_counters(void *context, const int fds[KT_PAGE_COUNT])
     struct kt_error err = KT_ERROR_INIT;
     if (!front->page) {
         front->supervisor = kt_counters_map(fds[KT_PAGE_SUPERVISOR], KT_PAGE_SUPERVISOR, false, &err);
-        front->page = front->supervisor ? kt_counters_map(fds[KT_PAGE_FRONT], KT_PAGE_FRONT, true, &err) : NULL;
+        front->keeper = front->supervisor ? kt_counters_map(fds[KT_PAGE_KEEPER], KT_PAGE_KEEPER, false, &err) : NULL;
+        front->page = front->keeper ? kt_counters_map(fds[KT_PAGE_FRONT], KT_PAGE_FRONT, true, &err) : NULL;
         if (!front->page)
             kt_log_error(KT_LOG_ERROR, "counters", &err);
     }
@@ -209,6 +214,7 @@ static bool set_up(struct front *front, struct kt_error *err)
         .request_bytes = front->config.kms_request_bytes,
         .page = front->page,
         .supervisor = front->supervisor,
+        .keeper = front->keeper,
     };
     atomic_store(&front->page->memory_locked, (uint64_t)front->memory + 1);
     atomic_store(&front->page->connections, 0);
@@ -310,6 +316,20 @@ static bool drain_timers(struct front *front, uint64_t now_ns)
     return now_ns >= front->end_ns;
 }
 
+/* An end that came after the loss is taken into use with the next call. A caller's connection wakes this loop once a
+ * second; without one, nobody needs the keeper. */
+static void ask_for_keeper(struct front *front, uint64_t now_ns)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    uint64_t lost_ns = kt_service_keeper_lost_ns(front->service);
+    uint64_t since_ns = lost_ns > front->asked_ns ? lost_ns : front->asked_ns;
+    if (lost_ns <= front->offered_ns || front->draining || now_ns < since_ns + KT_PEER_PATIENCE_NS)
+        return;
+    front->asked_ns = now_ns;
+    if (!kt_lifeline_send(KT_LIFELINE_FD, KT_LIFE_WANT_PEER, KT_SLICE("", 0), NULL, 0, &err))
+        kt_log_error(KT_LOG_WARNING, "keeper-not-asked-for", &err);
+}
+
 /* Returns only if something failed. */
 static void serve(struct front *front)
 {
@@ -333,6 +353,7 @@ static void serve(struct front *front)
         }
         kt_door_run(front->door, now);
         give_memory_back(front, now);
+        ask_for_keeper(front, now);
     }
 }
 

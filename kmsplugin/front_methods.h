@@ -21,7 +21,8 @@ struct kt_front_reply {
 };
 void kt_front_refuse(struct kt_front_reply *ret, grpc_status_code status, const char *fmt, ...) KT_PRINTF(3, 4);
 
-/* What the keeper said last. key_id is empty until a keeper named one; after that Status never answers without. */
+/* What the keeper said last. key_id is empty until a keeper named one, be it in its page before this front was started;
+ * after that Status never answers without. */
 struct kt_front_known {
     char key_id[KT_KEY_ID_LEN + 1];
 };

@@ -36,6 +36,7 @@ struct kt_pending *kt_pending_take(struct kt_pending_table *table)
     else
         return NULL;
     pending->state = KT_PENDING_TAKEN;
+    pending->losses = 0;
     pending->uses++;
     table->n++;
     return pending;
@@ -81,10 +82,23 @@ void kt_pending_release(struct kt_pending_table *table, struct kt_pending *pendi
 void kt_pending_requeue(struct kt_pending_table *table)
 {
     struct kt_pending *pending;
-    for (pending = TAILQ_FIRST(&table->sent); pending; pending = TAILQ_NEXT(pending, link))
+    for (pending = TAILQ_FIRST(&table->sent); pending; pending = TAILQ_NEXT(pending, link)) {
         pending->state = KT_PENDING_QUEUED;
+        pending->losses++;
+    }
     TAILQ_CONCAT(&table->sent, &table->queued, link);
     TAILQ_CONCAT(&table->queued, &table->sent, link);
+}
+
+/* Whatever was lost stands before what never was sent. */
+struct kt_pending *kt_pending_lost(struct kt_pending_table *table)
+{
+    struct kt_pending *pending;
+    for (pending = TAILQ_FIRST(&table->queued); pending && pending->losses > 0; pending = TAILQ_NEXT(pending, link)) {
+        if (pending->losses >= KT_PENDING_LOSSES)
+            return pending;
+    }
+    return NULL;
 }
 
 static struct kt_pending *first_expired(struct kt_pending_list *list, uint64_t now_ns)

@@ -18,10 +18,14 @@
 #define MS               UINT64_C(1000000)
 #define SECOND           (1000 * MS)
 #define DEADLINE_DEFAULT (30 * SECOND)
-/* So long a caller of Status waits for a keeper that is away before it hears so; and the others hear it so long before
- * their deadline, for words that come after it are lost. */
-#define STATUS_PATIENCE SECOND
+/* So long a caller of Status waits for a keeper that is away before it hears so, or two thirds of its time: a keeper
+ * that installs a keyring on a slow disk is busy for more than a second, and kube-apiserver waits for three. The others
+ * hear it so long before their deadline, for words that come after it are lost. */
+#define STATUS_PATIENCE (2 * SECOND)
 #define MARGIN          (200 * MS)
+/* And no call waits for longer, whatever deadline it has: it would take a place and, after its caller has gone, be sent
+ * to each next keeper. */
+#define PATIENCE (10 * SECOND)
 /* Calls of each method that core may hand over at once; each that comes posts the next, so this bounds nothing. */
 #define POSTED           8u
 #define KEEPALIVE_MS     20000
@@ -43,8 +47,8 @@ struct kt_service {
     int done_fd;
     atomic_bool draining;
     atomic_bool cancelled;
-    atomic_size_t open;  /* calls that were taken and are not answered in full */
-    uint64_t away_since; /* for the log */
+    atomic_size_t open;          /* calls that were taken and are not answered in full */
+    _Atomic uint64_t away_since; /* the keeper; 0: it is there, or was not yet */
 };
 
 static const char *const paths[] = {
@@ -105,7 +109,14 @@ static void on_answer(void *context, void *data, const struct kt_keeper_answer *
     explicit_bzero(what.body, what.len);
 }
 
-static void on_gave_up(void *context, void *data)
+static const char *state_of_keeper(const struct kt_service *s, enum kt_link_end why)
+{
+    if (why == KT_LINK_LOST)
+        return "ended twice over this call";
+    return kt_link_connected(s->link) ? "does not answer" : "is restarting";
+}
+
+static void on_gave_up(void *context, void *data, enum kt_link_end why)
 {
     struct kt_service *s = context;
     struct kt_call *call = data;
@@ -113,13 +124,14 @@ static void on_gave_up(void *context, void *data)
     char words[KT_HEALTHZ_MAX];
     uint64_t restarts =
         atomic_load_explicit(&s->options.supervisor->processes[KT_ROLE_KEEPER].restarts, memory_order_relaxed);
-    const char *state = kt_link_connected(s->link) ? "does not answer" : "is restarting";
     if (atomic_load(&s->cancelled))
         (void)snprintf(words, sizeof(words), "keyturnd is stopping");
     else
         (void)snprintf(words, sizeof(words),
-                       "the process that holds the keys %s (%llu restarts); see journalctl -u keyturnd", state,
-                       (unsigned long long)restarts);
+                       "the process that holds the keys %s (%llu restarts); see journalctl -u keyturnd",
+                       state_of_keeper(s, why), (unsigned long long)restarts);
+    if (why == KT_LINK_LOST)
+        kt_log(KT_LOG_ERROR, "keeper-ended-twice-over-a-call", KT_TEXT("method", kt_method_text(call->method)));
     kt_front_encode_away(call->method, words, &s->known, &what);
     reply(s, call, &what);
 }
@@ -129,11 +141,12 @@ static void on_changed(void *context, bool connected)
     struct kt_service *s = context;
     uint64_t now = kt_clock_monotonic_ns();
     if (connected) {
+        uint64_t since = atomic_exchange(&s->away_since, 0);
         kt_count(&s->options.page->keeper_connects);
-        kt_log(KT_LOG_INFO, "keeper-connected", KT_NUM("away_ms", s->away_since ? (now - s->away_since) / MS : 0),
+        kt_log(KT_LOG_INFO, "keeper-connected", KT_NUM("away_ms", since ? (now - since) / MS : 0),
                KT_NUM("waiting", kt_link_waiting(s->link)));
     } else if (!atomic_load(&s->draining)) {
-        s->away_since = now;
+        atomic_store(&s->away_since, now);
         kt_log(KT_LOG_WARNING, "keeper-away", KT_NUM("waiting", kt_link_waiting(s->link)));
     }
 }
@@ -143,8 +156,9 @@ static uint64_t give_up_at(const struct kt_call *call)
 {
     uint64_t left = call->deadline_ns - call->arrived_ns;
     if (call->method == KT_METHOD_STATUS)
-        return call->arrived_ns + (left / 2 < STATUS_PATIENCE ? left / 2 : STATUS_PATIENCE);
-    return call->deadline_ns - (left / 4 < MARGIN ? left / 4 : MARGIN);
+        return call->arrived_ns + (left / 3 * 2 < STATUS_PATIENCE ? left / 3 * 2 : STATUS_PATIENCE);
+    uint64_t patience = left - (left / 4 < MARGIN ? left / 4 : MARGIN);
+    return call->arrived_ns + (patience < PATIENCE ? patience : PATIENCE);
 }
 
 static void ask_keeper(struct kt_service *s, struct kt_call *call)
@@ -312,6 +326,16 @@ static bool start(struct kt_service *s, struct kt_error *err)
            start_server(s, err) && start_thread(s, err);
 }
 
+/* A front that is started while there is no keeper can name the key_id all the same, and so say in healthz why it
+ * cannot serve. Once only, before the first answer: a keeper publishes a new key before it answers with it, so what
+ * stands in the page now is never older than what a front before us said; from here on the keeper's own answers count.
+ */
+static void learn_key_id(struct kt_service *s)
+{
+    if (s->options.keeper && !kt_keeper_page_key_id(s->options.keeper, s->known.key_id))
+        s->known.key_id[0] = 0;
+}
+
 /* On failure the process ends; core's objects are left to that. */
 struct kt_service *kt_service_new(const struct kt_service_options *options, struct kt_error *err)
 {
@@ -321,6 +345,7 @@ struct kt_service *kt_service_new(const struct kt_service_options *options, stru
         return NULL;
     }
     s->options = *options;
+    learn_key_id(s);
     if (!start(s, err)) {
         free(s);
         return NULL;
@@ -336,6 +361,11 @@ void kt_service_admit(struct kt_service *s, int fd)
 void kt_service_keeper(struct kt_service *s, int fd)
 {
     kt_link_offer(s->link, fd);
+}
+
+uint64_t kt_service_keeper_lost_ns(const struct kt_service *s)
+{
+    return atomic_load(&s->away_since);
 }
 
 void kt_service_drain(struct kt_service *s)

@@ -12,6 +12,7 @@ struct kt_service_options {
     uint32_t request_bytes; /* a larger message is refused by the library */
     struct kt_front_page *page;
     const struct kt_supervisor_page *supervisor; /* for the number of the keeper's restarts */
+    const struct kt_keeper_page *keeper;         /* for the key_id, until a keeper names it */
 };
 
 struct kt_service;
@@ -21,6 +22,8 @@ struct kt_service *kt_service_new(const struct kt_service_options *options, stru
 void kt_service_admit(struct kt_service *service, int fd);
 /* A fresh end of the pair with the keeper, taken over. */
 void kt_service_keeper(struct kt_service *service, int fd);
+/* Since when the end that was in use is lost, CLOCK_MONOTONIC; 0: it is not. */
+uint64_t kt_service_keeper_lost_ns(const struct kt_service *service);
 /* Goes on serving until the first moment without an open call. Core's own shutdown is not for this: it breaks off every
  * call that arrives before the caller has seen the GOAWAY. */
 void kt_service_drain(struct kt_service *service);

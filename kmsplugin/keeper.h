@@ -11,6 +11,7 @@
 #include "kmsplugin/counters.h"
 #include "kmsplugin/keeper_keys.h"
 #include "kmsplugin/keeper_usage.h"
+#include "kmsplugin/refusals.h"
 #include "proto/control.h"
 
 #include <poll.h>
@@ -56,13 +57,14 @@ struct kt_keeper {
     struct kt_keyset *keys;                           /* NULL: none; load_error says why */
     struct kt_bytes document;                         /* the keyring that keys came from */
 
-    uint64_t hold_ns;     /* CLOCK_MONOTONIC: the front waits until the first attempt, but not longer than this */
-    uint64_t drain_ns;    /* until when, while draining */
-    uint64_t start_ns;    /* when to try the keyring again, if want_start */
-    uint64_t disk_ns;     /* when to open the keyring on disk again */
-    uint64_t selftest_ns; /* when to try the keys again */
-    uint64_t publish_ns;  /* when to publish, if dirty */
-    uint64_t disk_time;   /* seconds since the epoch: of the last such test; 0: none */
+    uint64_t hold_ns;      /* CLOCK_MONOTONIC: the front waits until the first attempt, but not longer than this */
+    uint64_t want_peer_ns; /* when to ask for a fresh end of the pair; KT_NEVER: there is one, or was none yet */
+    uint64_t drain_ns;     /* until when, while draining */
+    uint64_t start_ns;     /* when to try the keyring again, if want_start */
+    uint64_t disk_ns;      /* when to open the keyring on disk again */
+    uint64_t selftest_ns;  /* when to try the keys again */
+    uint64_t publish_ns;   /* when to publish, if dirty */
+    uint64_t disk_time;    /* seconds since the epoch: of the last such test; 0: none */
     uint64_t selftest_time;
 
     struct kt_error dir_error;
@@ -74,6 +76,7 @@ struct kt_keeper {
     struct kt_job job;
     struct kt_job next; /* a client's, behind a running one that nobody waits for */
     struct kt_client clients[KT_CLIENTS_MAX];
+    struct kt_refusals refusals; /* of the control socket */
     struct kt_usage usage;
     struct kt_child_config config;
     struct kt_keeper_answer prepared; /* STATUS and STATE */
@@ -104,8 +107,9 @@ struct kt_batch *kt_batch_new(struct kt_error *err) KT_MUST_CHECK;
 /* A fresh end; the old one and what was on its way are dropped. */
 void kt_keeper_peer_set(struct kt_keeper *k, int fd);
 short kt_keeper_peer_events(const struct kt_keeper *k, uint64_t now);
-uint64_t kt_keeper_peer_next(const struct kt_keeper *k);
 void kt_keeper_peer_event(struct kt_keeper *k);
+void kt_keeper_peer_tick(struct kt_keeper *k, uint64_t now);
+uint64_t kt_keeper_peer_next(const struct kt_keeper *k, uint64_t now);
 bool kt_keeper_peer_idle(const struct kt_keeper *k);
 
 /* keeper_install.c: everything that an opener is needed for. */
@@ -141,6 +145,8 @@ size_t kt_keeper_control_poll(const struct kt_keeper *k, struct pollfd *ret);
 void kt_keeper_control_event(struct kt_keeper *k, const struct pollfd *event);
 void kt_keeper_control_tick(struct kt_keeper *k, uint64_t now);
 uint64_t kt_keeper_control_next(const struct kt_keeper *k);
+/* Whether a client has not got all of its answer yet. */
+bool kt_keeper_control_replies(const struct kt_keeper *k);
 void kt_keeper_control_close(struct kt_keeper *k);
 /* Takes the reply (control.proto); does nothing if the client has gone. */
 void kt_keeper_reply(struct kt_keeper *k, uint32_t client, struct kt_bytes *reply);

@@ -61,23 +61,33 @@ static void drop(struct kt_keeper *k, struct kt_client *client)
 
 enum right { RIGHT_NONE, RIGHT_ASK, RIGHT_ALL };
 
+static void refuse(struct kt_keeper *k, const struct kt_peer *peer, const struct kt_error *why)
+{
+    uint64_t more = 0;
+    kt_count(&k->page->control_peers_refused);
+    if (!kt_refusals_note(&k->refusals, peer->uid, kt_clock_monotonic_ns(), &more))
+        return;
+    if (why->code != KT_OK)
+        kt_log_error(KT_LOG_WARNING, "control-peer-unknown", why);
+    else
+        kt_log(KT_LOG_WARNING, "control-peer-refused", KT_NUM("uid", peer->uid), KT_INT("pid", peer->pid),
+               KT_NUM("more", more), KT_TEXT("hint", "who may ask, besides root, is in control.uids of keyturn.yaml"));
+}
+
 /* Root and our own uid may do all, the configured ones ask and offer. */
-static enum right judge(const struct kt_keeper *k, int fd)
+static enum right judge(struct kt_keeper *k, int fd)
 {
     const uid_t masters[] = {0, geteuid()};
     const struct kt_peer_rules all = {.uids = masters, .n_uids = KT_ARRAY_LEN(masters)};
     const struct kt_peer_rules some = {.uids = k->config.control_uids.ids, .n_uids = k->config.control_uids.n};
-    struct kt_peer peer = {0};
+    struct kt_peer peer = {.uid = (uid_t)-1, .gid = (gid_t)-1};
     struct kt_error error = KT_ERROR_INIT;
-    if (!kt_peer_get(fd, &peer, &error)) {
-        kt_log_error(KT_LOG_WARNING, "control-peer-unknown", &error);
-        return RIGHT_NONE;
-    }
-    if (kt_peer_allowed(&peer, &all))
+    bool known = kt_peer_get(fd, &peer, &error);
+    if (known && kt_peer_allowed(&peer, &all))
         return RIGHT_ALL;
-    if (kt_peer_allowed(&peer, &some))
+    if (known && kt_peer_allowed(&peer, &some))
         return RIGHT_ASK;
-    kt_log(KT_LOG_WARNING, "control-peer-refused", KT_NUM("uid", peer.uid), KT_INT("pid", peer.pid));
+    refuse(k, &peer, &error);
     return RIGHT_NONE;
 }
 
@@ -97,7 +107,6 @@ static void admit(struct kt_keeper *k, int fd)
 {
     enum right right = judge(k, fd);
     if (right == RIGHT_NONE) {
-        kt_count(&k->page->control_peers_refused);
         kt_fd_close(fd);
         return;
     }
@@ -363,6 +372,15 @@ uint64_t kt_keeper_control_next(const struct kt_keeper *k)
             next = client->deadline_ns;
     }
     return next;
+}
+
+bool kt_keeper_control_replies(const struct kt_keeper *k)
+{
+    for (size_t i = 0; i < KT_CLIENTS_MAX; i++) {
+        if (k->clients[i].phase == KT_CLIENT_REPLY)
+            return true;
+    }
+    return false;
 }
 
 void kt_keeper_control_close(struct kt_keeper *k)

@@ -128,9 +128,8 @@ static bool on_lifeline(struct kt_keeper *k, bool *ret_open, struct kt_error *er
 
 static int poll_timeout(const struct kt_keeper *k, uint64_t now)
 {
-    uint64_t hold = kt_keeper_peer_next(k);
     const uint64_t times[] = {kt_keeper_install_next(k),           kt_keeper_selftest_next(k),
-                              kt_keeper_control_next(k),           hold > now ? hold : KT_NEVER,
+                              kt_keeper_control_next(k),           kt_keeper_peer_next(k, now),
                               k->dirty ? k->publish_ns : KT_NEVER, k->draining ? k->drain_ns : KT_NEVER};
     uint64_t next = KT_NEVER;
     for (size_t i = 0; i < KT_ARRAY_LEN(times); i++)
@@ -147,6 +146,8 @@ static void tick(struct kt_keeper *k)
     kt_keeper_install_tick(k, now);
     kt_keeper_selftest_tick(k, now);
     kt_keeper_control_tick(k, now);
+    kt_keeper_peer_tick(k, now);
+    kt_usage_ahead(&k->usage); /* what was asked in this turn is answered */
     if (k->dirty && now >= k->publish_ns)
         kt_keeper_publish(k);
     if (k->attempted && !k->announced)
@@ -157,7 +158,8 @@ static bool finished(const struct kt_keeper *k)
 {
     if (!k->draining)
         return false;
-    bool idle = kt_keeper_peer_idle(k) && k->job.kind == KT_JOB_NONE && k->next.kind == KT_JOB_NONE;
+    bool idle = kt_keeper_peer_idle(k) && k->job.kind == KT_JOB_NONE && k->next.kind == KT_JOB_NONE &&
+                !kt_keeper_control_replies(k);
     return idle || kt_clock_monotonic_ns() >= k->drain_ns;
 }
 
@@ -232,7 +234,8 @@ static bool run(struct kt_keeper *k, struct kt_error *err)
 
 int main(void)
 {
-    static struct kt_keeper keeper = {.peer = -1, .control = -1, .page = &own_page, .usage = {.dirfd = -1}};
+    static struct kt_keeper keeper = {
+        .peer = -1, .want_peer_ns = KT_NEVER, .control = -1, .page = &own_page, .usage = {.dirfd = -1}};
     struct kt_error error = KT_ERROR_INIT;
     kt_log_init(kt_role_text(KT_ROLE_KEEPER), KT_LOG_TEXT, KT_LOG_INFO);
     if (kt_harden_process(&error) && run(&keeper, &error))

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "kmsplugin/keeper.h"
 
 #include <errno.h>
@@ -110,6 +111,7 @@ void kt_keeper_peer_set(struct kt_keeper *k, int fd)
 {
     drop_peer(k);
     k->peer = fd;
+    k->want_peer_ns = KT_NEVER;
 }
 
 bool kt_keeper_peer_idle(const struct kt_keeper *k)
@@ -126,9 +128,20 @@ short kt_keeper_peer_events(const struct kt_keeper *k, uint64_t now)
     return kt_keeper_peer_idle(k) ? POLLIN : POLLOUT;
 }
 
-uint64_t kt_keeper_peer_next(const struct kt_keeper *k)
+void kt_keeper_peer_tick(struct kt_keeper *k, uint64_t now)
 {
-    return k->attempted || k->peer < 0 ? KT_NEVER : k->hold_ns;
+    struct kt_error error = KT_ERROR_INIT;
+    if (now < k->want_peer_ns)
+        return;
+    k->want_peer_ns = now + KT_PEER_PATIENCE_NS;
+    if (!kt_lifeline_send(KT_LIFELINE_FD, KT_LIFE_WANT_PEER, (struct kt_slice){.data = NULL}, NULL, 0, &error))
+        kt_log_error(KT_LOG_WARNING, "front-not-asked-for", &error);
+}
+
+uint64_t kt_keeper_peer_next(const struct kt_keeper *k, uint64_t now)
+{
+    bool holds = !k->attempted && k->peer >= 0 && now < k->hold_ns;
+    return holds && k->hold_ns < k->want_peer_ns ? k->hold_ns : k->want_peer_ns;
 }
 
 static void answer_one(struct kt_keeper *k, const struct kt_keeper_request *request)
@@ -189,6 +202,8 @@ static bool take_requests(struct kt_keeper *k)
 void kt_keeper_peer_event(struct kt_keeper *k)
 {
     bool alive = kt_keeper_peer_idle(k) ? take_requests(k) : true;
-    if (!send_answers(k) || !alive)
-        drop_peer(k);
+    if (send_answers(k) && alive)
+        return;
+    drop_peer(k);
+    k->want_peer_ns = kt_clock_monotonic_ns() + KT_PEER_PATIENCE_NS;
 }

@@ -141,7 +141,8 @@ static struct kt_usage_entry *find_or_add(struct kt_usage *usage, const char *id
 static uint64_t reserve(struct kt_usage_entry *entry)
 {
     uint64_t was = entry->reserved;
-    entry->reserved = entry->used + (entry->grown ? KT_USAGE_BLOCK : KT_USAGE_FIRST_BLOCK);
+    entry->block = entry->grown ? KT_USAGE_BLOCK : KT_USAGE_FIRST_BLOCK;
+    entry->reserved = entry->used + entry->block;
     return was;
 }
 
@@ -164,6 +165,36 @@ bool kt_usage_take(struct kt_usage *usage, const char *id, struct kt_error *err)
     }
     entry->used++;
     return true;
+}
+
+/* One of which nothing is left, or that was not used since the start, is none of these. */
+static bool is_half_used(const struct kt_usage_entry *entry)
+{
+    return entry->used < entry->reserved && entry->reserved - entry->used <= entry->block / 2 &&
+           entry->tried != entry->reserved;
+}
+
+void kt_usage_ahead(struct kt_usage *usage)
+{
+    uint64_t was[KT_USAGE_MAX] = {0}; /* 0: let alone */
+    bool any = false;
+    for (size_t i = 0; i < usage->n; i++) {
+        if (!is_half_used(&usage->entries[i]))
+            continue;
+        was[i] = reserve(&usage->entries[i]);
+        any = true;
+    }
+    if (!any)
+        return;
+    save(usage, false);
+    for (size_t i = 0; i < usage->n; i++) {
+        struct kt_usage_entry *entry = &usage->entries[i];
+        if (was[i] == 0)
+            continue;
+        entry->grown = entry->grown || usage->trouble.code == KT_OK;
+        if (usage->trouble.code != KT_OK)
+            entry->reserved = entry->tried = was[i];
+    }
 }
 
 uint64_t kt_usage_count(const struct kt_usage *usage, const char *id)

@@ -7,7 +7,8 @@
  *   KEY_ID BOUND
  *
  * Bounds are reserved ahead, so that a kill loses none: 256 at first after a start (a keeper that crashes over and over
- * must not use a key up), then blocks of 65,536. A clean end writes the exact numbers. A missing file counts from zero.
+ * must not use a key up), then blocks of 65,536; the next block when half of one is used, so that no encryption has to
+ * wait for the disk. A clean end writes the exact numbers. A missing file counts from zero.
  * One that is malformed says nothing about the past, so every key then counts from 2^30: it asks for a rotation, and
  * three quarters of the limit are still left. A file that cannot be written is a warning: the count goes on in memory,
  * for a full disk must not stop a cluster from writing.
@@ -30,6 +31,8 @@ struct kt_usage_entry {
     char id[KT_KEY_ID_LEN + 1];
     uint64_t used;
     uint64_t reserved; /* the bound in the file */
+    uint64_t block;    /* how much was reserved the last time */
+    uint64_t tried;    /* the bound that could not be raised ahead: not tried again before it is reached */
     uint64_t next_try; /* after a failed write: not again before so many */
     bool grown;        /* has had its first block */
     bool listed;       /* of the set that room was last reserved for: not forgotten when there are too many */
@@ -45,8 +48,11 @@ struct kt_usage {
 
 /* Never fails: what went wrong stands in trouble. */
 void kt_usage_load(struct kt_usage *usage, int dirfd);
-/* Counts one encryption before it is done. KT_E_KMS_EXHAUSTED. */
+/* Counts one encryption before it is done. KT_E_KMS_EXHAUSTED. Writes if nothing is left of the block. */
 bool kt_usage_take(struct kt_usage *usage, const char *id, struct kt_error *err) KT_MUST_CHECK;
+/* For a moment in which nobody waits: the next block for each key that has used half of its own. Writes at most once.
+ */
+void kt_usage_ahead(struct kt_usage *usage);
 uint64_t kt_usage_count(const struct kt_usage *usage, const char *id);
 /* Room for all of them in one write, where each key would have caused its own. When the table is full, keys of another
  * set make room, the least used first. */

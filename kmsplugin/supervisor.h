@@ -59,6 +59,8 @@ struct kt_supervisor {
     bool announced; /* READY=1 was sent */
     int signal_fd;
     struct kt_child children[KT_ROLE_COUNT]; /* front, keeper, exporter are used */
+    uint64_t introduced_ns;                  /* when front and keeper got their last pair */
+    uint64_t introduce_ns;                   /* when to try again to give them one; KT_NEVER */
     struct kt_listener listeners[KT_LISTENER_COUNT];
     char opener_program[4096];
     struct kt_account opener_account;
@@ -89,7 +91,6 @@ void kt_children_event(struct kt_supervisor *s, const struct pollfd *event);
 void kt_child_drain(struct kt_supervisor *s, enum kt_role role, unsigned ms);
 bool kt_child_tell(struct kt_child *child, enum kt_lifeline_type type, struct kt_slice body, const int *fds,
                    size_t n_fds);
-bool kt_children_running(const struct kt_supervisor *s, bool front, bool keeper, bool exporter);
 void kt_children_configure(struct kt_supervisor *s);
 
 /* supervisor_opener.c */

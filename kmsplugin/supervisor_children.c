@@ -74,6 +74,7 @@ static bool init_child(struct kt_supervisor *s, size_t kind, struct kt_error *er
 bool kt_children_init(struct kt_supervisor *s, struct kt_error *err)
 {
     s->single_uid = true;
+    s->introduce_ns = KT_NEVER;
     for (size_t i = 0; i < KT_ARRAY_LEN(kinds); i++) {
         if (!init_child(s, i, err))
             return false;
@@ -135,19 +136,22 @@ static void tell_all(struct kt_supervisor *s, size_t kind)
         (void)kt_child_tell(child, KT_LIFE_LISTEN, none, listener, 1);
 }
 
-/* Whenever one of the two is new, both get an end of a new pair. */
-static void introduce(struct kt_supervisor *s)
+/* Whenever one of the two is new, or has lost its end, both get an end of a new pair. */
+static void introduce(struct kt_supervisor *s, uint64_t now)
 {
     struct kt_child *front = &s->children[KT_ROLE_FRONT];
     struct kt_child *keeper = &s->children[KT_ROLE_KEEPER];
     struct kt_error error = KT_ERROR_INIT;
     int pair[2] = {-1, -1};
+    s->introduce_ns = KT_NEVER;
     if (!front->pid || !keeper->pid)
         return;
     if (!kt_ipc_pair(SOCK_SEQPACKET, pair, &error)) {
         kt_log_error(KT_LOG_ERROR, "pair-failed", &error);
+        s->introduce_ns = now + KT_PEER_PATIENCE_NS;
         return;
     }
+    s->introduced_ns = now;
     const struct kt_slice none = {.data = NULL};
     (void)kt_child_tell(keeper, KT_LIFE_PEER, none, &pair[1], 1);
     (void)kt_child_tell(front, KT_LIFE_PEER, none, &pair[0], 1);
@@ -209,7 +213,7 @@ static void start_child(struct kt_supervisor *s, size_t kind, uint64_t now)
     kt_log(KT_LOG_INFO, "started", KT_TEXT("process", kt_role_text(child->role)), KT_INT("pid", child->pid));
     tell_all(s, kind);
     if (child->role != KT_ROLE_EXPORTER)
-        introduce(s);
+        introduce(s, now);
 }
 
 void kt_children_start(struct kt_supervisor *s)
@@ -236,11 +240,13 @@ void kt_children_tick(struct kt_supervisor *s, uint64_t now)
             child->kill_ns = KT_NEVER;
         }
     }
+    if (s->introduce_ns <= now)
+        introduce(s, now);
 }
 
 uint64_t kt_children_next(const struct kt_supervisor *s)
 {
-    uint64_t next = KT_NEVER;
+    uint64_t next = s->introduce_ns;
     for (size_t i = 0; i < KT_ARRAY_LEN(kinds); i++) {
         const struct kt_child *child = &s->children[kinds[i].role];
         if (child->pid && child->kill_ns < next)
@@ -301,21 +307,60 @@ static void reap(struct kt_supervisor *s, struct kt_child *child)
     schedule(child, kt_clock_monotonic_ns());
 }
 
-static void heard(struct kt_supervisor *s, struct kt_child *child, const struct kt_lifeline_message *message)
+static void on_want_opener(struct kt_supervisor *s, struct kt_child *child)
 {
-    if (message->type == KT_LIFE_WANT_OPENER && child->role == KT_ROLE_KEEPER) {
-        kt_openers_start(s);
+    (void)child;
+    kt_openers_start(s);
+}
+
+/* Asked a second after the loss at the earliest: a pair that is younger is the answer to it already. */
+static void on_want_peer(struct kt_supervisor *s, struct kt_child *child)
+{
+    uint64_t now = kt_clock_monotonic_ns();
+    bool both = s->children[KT_ROLE_FRONT].pid && s->children[KT_ROLE_KEEPER].pid;
+    if (s->phase != KT_PHASE_RUN || !both || now - s->introduced_ns < KT_PEER_PATIENCE_NS)
         return;
-    }
-    if (message->type != KT_LIFE_READY) {
-        kt_log(KT_LOG_WARNING, "unknown-message", KT_TEXT("process", kt_role_text(child->role)));
-        return;
-    }
+    kt_log(KT_LOG_WARNING, "pair-lost", KT_TEXT("process", kt_role_text(child->role)), KT_INT("pid", child->pid));
+    introduce(s, now);
+}
+
+static void on_ready(struct kt_supervisor *s, struct kt_child *child)
+{
     child->ready = true;
     kt_log(KT_LOG_INFO, "ready", KT_TEXT("process", kt_role_text(child->role)), KT_INT("pid", child->pid));
     if (child->role == KT_ROLE_FRONT && !s->announced && s->phase == KT_PHASE_RUN)
         kt_notify_ready(s);
     s->next_ping_ns = 0;
+}
+
+#define ROLE(name) (1u << KT_ROLE_##name)
+static const struct {
+    enum kt_lifeline_type type;
+    unsigned roles;
+    void (*take)(struct kt_supervisor *s, struct kt_child *child);
+} lifeline_handlers[] = {
+    {KT_LIFE_READY, ROLE(FRONT) | ROLE(KEEPER) | ROLE(EXPORTER), on_ready},
+    {KT_LIFE_WANT_OPENER, ROLE(KEEPER), on_want_opener},
+    {KT_LIFE_WANT_PEER, ROLE(FRONT) | ROLE(KEEPER), on_want_peer},
+};
+
+static void heard(struct kt_supervisor *s, struct kt_child *child, const struct kt_lifeline_message *message)
+{
+    for (size_t i = 0; i < KT_ARRAY_LEN(lifeline_handlers); i++) {
+        if (lifeline_handlers[i].type == message->type && (lifeline_handlers[i].roles & 1u << child->role)) {
+            lifeline_handlers[i].take(s, child);
+            return;
+        }
+    }
+    kt_log(KT_LOG_WARNING, "unknown-message", KT_TEXT("process", kt_role_text(child->role)));
+}
+
+/* Nothing can be told to it any more. Most times it is just ending, and that does not change how; but one that closed
+ * its lifeline and stays would never be replaced. */
+static void lose_lifeline(struct kt_child *child)
+{
+    close_lifeline(child);
+    (void)pidfd_send_signal(child->pidfd, SIGKILL, NULL, 0);
 }
 
 static void listen_to(struct kt_supervisor *s, struct kt_child *child)
@@ -326,11 +371,11 @@ static void listen_to(struct kt_supervisor *s, struct kt_child *child)
     enum kt_ipc_got got = KT_IPC_NOTHING;
     if (!kt_lifeline_recv(child->lifeline, buffer, &message, &got, &error)) {
         kt_log_error(KT_LOG_WARNING, "lifeline-failed", &error);
-        close_lifeline(child);
+        lose_lifeline(child);
         return;
     }
     if (got == KT_IPC_CLOSED)
-        close_lifeline(child);
+        lose_lifeline(child);
     if (got != KT_IPC_MESSAGE)
         return;
     kt_fd_close(kt_lifeline_take_fd(&message));
@@ -362,10 +407,4 @@ void kt_child_drain(struct kt_supervisor *s, enum kt_role role, unsigned ms)
     kt_writer_u32(&w, ms);
     (void)kt_child_tell(child, KT_LIFE_DRAIN, KT_SLICE(body, w.len), NULL, 0);
     child->kill_ns = kt_clock_monotonic_ns() + ms * KT_NS_PER_MS;
-}
-
-bool kt_children_running(const struct kt_supervisor *s, bool front, bool keeper, bool exporter)
-{
-    return (!front || s->children[KT_ROLE_FRONT].pid) && (!keeper || s->children[KT_ROLE_KEEPER].pid) &&
-           (!exporter || s->children[KT_ROLE_EXPORTER].pid);
 }

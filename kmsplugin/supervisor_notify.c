@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "kmsplugin/supervisor.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -49,25 +50,37 @@ static void describe(const struct kt_supervisor *s, char *text, size_t size)
     free(page);
 }
 
+/* A line of a notification is a field of its own (MAINPID=, STOPPING=), and the words are the keeper's, who may write
+ * what it likes into its page. */
+static void put_on_one_line(char *text)
+{
+    for (; *text; text++) {
+        if (iscntrl((unsigned char)*text))
+            *text = ' ';
+    }
+}
+
 void kt_notify_status(struct kt_supervisor *s)
 {
     char text[KT_HEALTHZ_MAX];
     char status[sizeof(s->status)];
     describe(s, text, sizeof(text));
     (void)snprintf(status, sizeof(status), "%s%s", text, s->complaint);
+    put_on_one_line(status);
     if (strcmp(status, s->status) == 0)
         return;
     memcpy(s->status, status, sizeof(status));
     (void)sd_notifyf(0, "STATUS=%s", s->status);
 }
 
-/* No ping while the front or the keeper is down: the service manager then starts all of it anew. */
+/* The watchdog guards this loop alone. A child that is down is started again from here; a ping that waited for it would
+ * have the service manager kill the front, which serves on, for a keeper that cannot start. */
 void kt_notify_tick(struct kt_supervisor *s, uint64_t now)
 {
     if (!getenv("NOTIFY_SOCKET") || now < s->next_ping_ns || s->phase != KT_PHASE_RUN)
         return;
     s->next_ping_ns = now + (s->watchdog_ns && s->watchdog_ns < STATUS_EVERY_NS ? s->watchdog_ns : STATUS_EVERY_NS);
-    if (s->watchdog_ns && kt_children_running(s, true, true, false))
+    if (s->watchdog_ns)
         (void)sd_notify(0, "WATCHDOG=1");
     kt_notify_status(s);
 }

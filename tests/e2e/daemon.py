@@ -4,9 +4,12 @@
 
 As a command, for tests in other languages: daemon.py start|kill|stop DIR, with KEYTURN_BUILD set."""
 
+import fcntl
 import json
+import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 
@@ -14,6 +17,8 @@ from harness import KEYTURN, KEYTURND, Pid, wait_for
 
 START_TIMEOUT = 60
 STOP_TIMEOUT = 30
+# As a service manager passes sockets on: from descriptor 3, and for the pid that it names.
+INHERIT = ('exec 3<&%d- 4<&%d-; export LISTEN_FDS=2 LISTEN_FDNAMES=kms:control LISTEN_PID=$$; exec "$@"')
 
 
 class Answer:
@@ -41,10 +46,12 @@ class Daemon:
         self.config = self.dir / "keyturn.yaml"
         self.state = self.dir / "state"
         self.socket = self.dir / "run" / "kms" / "kms.sock"
+        self.control = self.dir / "run" / "control.sock"
         self.recovery = self.dir.parent / f"{self.dir.name}.recovery"
         self.log = self.dir.parent / f"{self.dir.name}.log"
         self.pid_file = self.dir.parent / f"{self.dir.name}.pid"
         self.process = None
+        self.held = []
 
     def keyturn(self, *words, timeout=120):
         """Runs a keyturn command that takes --config."""
@@ -63,11 +70,29 @@ class Daemon:
         """The fingerprint that keyturn.yaml pins."""
         return re.search(r"^owner: *[\"']?(sha256:[0-9a-f]{64})", self.config.read_text(), re.M).group(1)
 
+    def hold(self):
+        """Listens on both sockets, as a service manager does, until release(): each keyturnd that is started meanwhile
+        gets them, and they outlive it. None must run now."""
+        self.socket.parent.mkdir(parents=True, exist_ok=True)
+        for path in (self.socket, self.control):
+            path.unlink(missing_ok=True)
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(path))
+                listener.listen(512)
+                self.held.append(fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, 10))  # not in the way of 3 and 4
+
+    def release(self):
+        for fd in self.held:
+            os.close(fd)
+        self.held = []
+
     def start(self, wait=True):
+        command = [KEYTURND, "--config", self.config]
+        if self.held:
+            command = ["/bin/bash", "-c", INHERIT % tuple(self.held), "bash", *command]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(  # pylint: disable=consider-using-with
-                [KEYTURND, "--config", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True)
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, pass_fds=self.held)
         self.pid_file.write_text(str(self.process.pid))
         if wait:
             self.wait_healthy()

@@ -230,7 +230,7 @@ class Units(Case):
 
     def test_sockets(self):
         expected = {"/run/keyturn": (0, 0, 0o40755), KMS_DIR: (0, 0, 0o40755), KMS_SOCKET: (0, 0, 0o140660),
-                    CONTROL_SOCKET: (0, 0, 0o140666)}
+                    CONTROL_SOCKET: (0, 0, 0o140600)}
         for path, owner_and_mode in expected.items():
             found = self.machine.path(path).stat()
             self.assertEqual((found.st_uid, found.st_gid, found.st_mode), owner_and_mode, path)
@@ -244,6 +244,7 @@ class Units(Case):
         self.assertEqual((probe.returncode, probe.stdout), (7, ""))
         self.assertEqual(status.returncode, 7, status.stdout)
         self.assertNotIn(self.key_id, status.stdout)
+        self.assertIn("may not connect", status.stdout + status.stderr)
 
     def test_metrics(self):
         def get(path):
@@ -326,31 +327,68 @@ class Units(Case):
             self.assert_serves()
         proved("the watchdog replaces a supervisor that hangs")
 
+    def test_a_keeper_that_crashes_over_and_over_takes_nobody_with_it(self):
+        keeper, aside = "/usr/libexec/keyturn/keyturn-keeper", "/usr/libexec/keyturn/aside"
+        with self.drop_in("[Service]\nWatchdogSec=1s\n"):
+            pids, restarts = self.outer_pids(), self.machine.unit(SERVICE)["NRestarts"]
+            front = Pid(pids["front"])
+            self.addCleanup(front.close)
+            self.machine.run("mv", keeper, aside)
+            try:
+                self.machine.path(keeper).write_text("#!/bin/sh\nexit 3\n")
+                self.machine.path(keeper).chmod(0o755)
+                self.kill("keeper")
+                # The seventh wait is of three seconds, the eighth of six: the watchdog would have bitten.
+                wait_for("the keeper crashes over and over", lambda: self.keepers_started(pids["supervisor"]) >= 8, 30)
+                self.assertFalse(front.gone())
+                self.assertEqual(self.machine.unit(SERVICE)["NRestarts"], restarts)
+            finally:
+                self.machine.run("mv", aside, keeper)
+            self.wait_serving()
+            self.assertFalse(front.gone())
+        proved("the front outlives a keeper that crashes over and over")
+
+    def keepers_started(self, supervisor):
+        inner = proc_status(supervisor)["NSpid"][-1]
+        journal = self.machine.run("journalctl", "--boot", "--no-pager", "--output=cat", f"_PID={inner}").stdout
+        return len(re.findall(r"event=started process=keeper\b", journal))
+
     @contextlib.contextmanager
-    def drop_in(self, text):
-        path = self.machine.path(f"/run/systemd/system/{SERVICE}.d/test.conf")
+    def drop_in(self, text, unit=SERVICE):
+        path = self.machine.path(f"/run/systemd/system/{unit}.d/test.conf")
         path.parent.mkdir(parents=True)
         path.write_text(text)
-        self.machine.run("systemctl", "daemon-reload")
-        self.machine.run("systemctl", "restart", SERVICE)
-        self.wait_serving()
+        self.start_anew(unit)
         try:
             yield
         finally:
             path.unlink()
             path.parent.rmdir()
-            self.machine.run("systemctl", "daemon-reload")
+            self.start_anew(unit)
+
+    def start_anew(self, unit):
+        self.machine.run("systemctl", "daemon-reload")
+        if unit == SERVICE:
             self.machine.run("systemctl", "restart", SERVICE)
-            self.wait_serving()
+        else:
+            self.machine.run("systemctl", "stop", *UNITS)
+            self.machine.run("systemctl", "start", *UNITS)
+        self.wait_serving()
 
     # Reload, stop, boot.
 
     def test_reload(self):
+        with self.drop_in("[Socket]\nSocketMode=0666\n", "keyturnd-control.socket"):
+            self.machine.run("systemctl", "log-level", "debug")
+            try:
+                self.reload()
+            finally:
+                self.machine.run("systemctl", "log-level", "info")
+
+    def reload(self):
         config, good = self.machine.path(CONFIG), self.machine.path(CONFIG + ".good")
         text = config.read_text()
         inodes, main_pid = self.socket_inodes(), self.machine.unit(SERVICE)["MainPID"]
-        self.machine.run("systemctl", "log-level", "debug")
-        self.addCleanup(self.machine.run, "systemctl", "log-level", "info")
         try:
             changed = re.sub(r"(?m)(?<=^control:\n)((?:  .*\n)*?)  uids: \[\]", rf"\1  uids: [{STRANGER}]", text)
             config.write_text(changed)

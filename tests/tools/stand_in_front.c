@@ -2,7 +2,7 @@
 /*
  * Stands in for keyturn-front in tests of the supervisor and the keeper: no gRPC, no filter. It takes connections on
  * the KMS socket and carries each struct kt_keeper_request, whole, to the keeper and its answer back; while there is no
- * keeper it waits for a fresh end and asks again, as the front does.
+ * keeper it waits for a fresh end and asks again, as the front does. On a request of operation LOSE it closes its end.
  */
 #include "kmsplugin/children.h"
 #include "kmsplugin/keeper_wire.h"
@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #define CALLERS 64
+#define LOSE    99u
 
 static int listener = -1;
 static int peer = -1;
@@ -82,13 +83,23 @@ static void ask(const struct kt_keeper_request *request, struct kt_keeper_answer
     }
 }
 
+static void lose(struct kt_keeper_answer *ret)
+{
+    kt_fd_close(peer);
+    peer = -1;
+    *ret = (struct kt_keeper_answer){.op = LOSE};
+}
+
 static bool serve(int fd)
 {
     struct kt_keeper_request request;
     struct kt_keeper_answer answer = {.op = 0};
     if (recv(fd, &request, sizeof(request), MSG_WAITALL) != (ssize_t)sizeof(request))
         return false;
-    ask(&request, &answer);
+    if (request.op == LOSE)
+        lose(&answer);
+    else
+        ask(&request, &answer);
     return send(fd, &answer, sizeof(answer), MSG_NOSIGNAL) == (ssize_t)sizeof(answer);
 }
 

@@ -1,17 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""keyturn as a script sees it: run it in a directory of its own, look at exit status, output and files."""
+"""keyturn as a script sees it: run it in a directory of its own, look at exit status, output and files; and as an admin sees
+it, at a terminal."""
+import contextlib
 import json
 import os
 import pathlib
+import pty
+import re
+import select
 import shutil
+import signal
+import stat
 import subprocess
+import sys
 import tempfile
+import time
 import unittest
 
-BUILD = pathlib.Path(os.environ["KEYTURN_BUILD"])
-KEYTURN = BUILD / "bin/keyturn"
-FAULT = BUILD / "tests/fault/libkt_kill_at_write.so"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kmsplugin"))
+from daemon import PATIENCE, until  # noqa: E402, F401
 
+BUILD = pathlib.Path(os.environ["KEYTURN_BUILD"])
+SOURCE = pathlib.Path(os.environ["KEYTURN_SOURCE"])
+KEYTURN = BUILD / "bin/keyturn"
+KEYTURND = BUILD / "sbin/keyturnd"
+FAULT = BUILD / "tests/fault/libkt_kill_at_write.so"
+MAKE_STATE = BUILD / "tests/make_state"
 
 
 def fault(at, do, programs="keyturn"):
@@ -21,7 +35,76 @@ def fault(at, do, programs="keyturn"):
             "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
 
 
+class Terminal:
+    """A program at a terminal of its own; `seen` is all that it has shown."""
+
+    def __init__(self, *command):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            try:
+                os.execv(command[0], [str(word) for word in command])
+            finally:
+                os._exit(127)
+        self.seen, self.told = b"", 0
+        self.status = None  # as subprocess has it: negative, the signal that ended it
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *why):
+        if not self.ended():
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+    def ended(self):
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = os.waitstatus_to_exitcode(status) if pid else None
+        return self.status is not None
+
+    def read(self, deadline):
+        """False at the end. A terminal that nobody holds any more fails with EIO."""
+        if not select.select([self.fd], [], [], max(0, deadline - time.monotonic()))[0]:
+            raise AssertionError(f"nothing more within {PATIENCE} s: {self.seen!r}")
+        try:
+            piece = os.read(self.fd, 4096)
+        except OSError:
+            return False
+        self.seen += piece
+        return piece != b""
+
+    def until(self, text):
+        """Waits for the next `text`; what was shown before it, since the last time."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.seen[self.told:]:
+            if not self.read(deadline):
+                raise AssertionError(f"ended without {text!r}: {self.seen!r}")
+        at = self.seen.index(text, self.told)
+        before, self.told = self.seen[self.told:at], at + len(text)
+        return before
+
+    def type(self, line, end="\n"):
+        os.write(self.fd, line.encode() + end.encode())
+
+    def end(self):
+        """Its exit status, once it has shown all."""
+        deadline = time.monotonic() + PATIENCE
+        while self.read(deadline):
+            pass
+        until(self.ended, "the program ends")
+        return self.status
+
+
+def shown_key(terminal):
+    """The recovery key that it has shown."""
+    return re.search(rb"((?:[0-9A-Z]{4}-){13}[0-9A-Z]{4})", terminal.seen).group(1).decode()
+
+
 class Case(unittest.TestCase):
+    program = KEYTURN
+    daemon = KEYTURND
+
     def setUp(self):
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="kt."))
         self.addCleanup(shutil.rmtree, self.work, ignore_errors=True)
@@ -29,9 +112,9 @@ class Case(unittest.TestCase):
         self.recovery = self.work / "recovery"
         self.config = self.dir / "keyturn.yaml"
 
-    def keyturn(self, *arguments, env=None, stdin=""):
-        return subprocess.run([KEYTURN, *map(str, arguments)], capture_output=True, text=True, input=stdin, timeout=120,
-                              env={**os.environ, **(env or {})}, start_new_session=True)
+    def keyturn(self, *arguments, env=None, stdin="", **more):
+        return subprocess.run([self.program, *map(str, arguments)], capture_output=True, text=True, input=stdin, timeout=120,
+                              env={**os.environ, **(env or {})}, start_new_session=True, **more)
 
     def init(self, *more, env=None):
         return self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", self.recovery, *more, env=env)
@@ -43,6 +126,31 @@ class Case(unittest.TestCase):
             self.assertEqual(error["code"], code, error)
             self.assertIn(words, error["message"] + error["hint"])
         return run
+
+    def edit(self, out, *edits):
+        """The next generation over the keyring of self.dir, into `out`."""
+        subprocess.run([MAKE_STATE, "edit", self.dir, out, *edits], check=True, capture_output=True, text=True)
+        return out
+
+    @contextlib.contextmanager
+    def serving(self, wait=True):
+        """keyturnd, in the foreground of nobody; healthy, unless that is not waited for."""
+        with open(self.work / "keyturnd.log", "ab") as log:
+            process = subprocess.Popen([self.daemon, "--config", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                       start_new_session=True)
+        try:
+            if wait:
+                self.expect(self.keyturn("status", "--wait", PATIENCE, "--config", self.config), 0)
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            finally:
+                process.kill()
+
+    def log(self):
+        return (self.work / "keyturnd.log").read_text()
 
     def writes(self, run, programs="keyturn"):
         """How many calls that change something on disk run(env) makes; of several programs, the one that makes most. So
@@ -58,3 +166,12 @@ class Case(unittest.TestCase):
     def files(self):
         """Every file below the work directory with its bytes."""
         return {str(p.relative_to(self.work)): p.read_bytes() for p in sorted(self.work.rglob("*")) if p.is_file()}
+
+    def tree(self):
+        """All below the work directory: what it is, whose, since when, and its bytes."""
+        found = {}
+        for path in sorted(self.work.rglob("*")):
+            st = path.lstat()
+            found[str(path.relative_to(self.work))] = (st.st_mode, st.st_uid, st.st_gid, st.st_ino, st.st_mtime_ns,
+                                                       path.read_bytes() if stat.S_ISREG(st.st_mode) else None)
+        return found

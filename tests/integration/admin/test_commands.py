@@ -8,20 +8,17 @@ import subprocess
 import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from program import BUILD, KEYTURN, Case, fault  # noqa: E402
+import yaml
 
-MAKE_STATE = BUILD / "tests/make_state"
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from program import KEYTURN, MAKE_STATE, Case, fault  # noqa: E402
+from strange_kms import StrangeKms  # noqa: E402
 
 
 class Founded(Case):
     def setUp(self):
         super().setUp()
         self.expect(self.init(), 0)
-
-    def edit(self, out, *edits):
-        subprocess.run([MAKE_STATE, "edit", self.dir, out, *edits], check=True, capture_output=True, text=True)
-        return out
 
     def offer(self, file, *more, env=None):
         return self.keyturn("keyring", "offer", file, "--config", self.config, *more, env=env)
@@ -58,6 +55,15 @@ class Shows(Founded):
         self.assertIn(f"endpoint: unix://{self.dir}/run/kms/kms.sock\n", run.stdout)
         self.assertTrue(run.stdout.endswith("      - identity: {}\n"))
 
+    def test_config_show_names_the_provider_as_a_string(self):
+        text = self.config.read_text()
+        for name in ["keyturn", "123", "null", "No", "1e3", "0x1f", "1_000", ".5", "2001-01-01", "-"]:
+            with self.subTest(name=name):
+                self.config.write_text(text.replace('provider: "keyturn"', f'provider: "{name}"'))
+                run = self.expect(self.keyturn("config", "show", "--config", self.config), 0)
+                kms = yaml.safe_load(run.stdout)["resources"][0]["providers"][0]["kms"]
+                self.assertEqual((kms["name"], kms["endpoint"]), (name, f"unix://{self.dir}/run/kms/kms.sock"))
+
     def test_options_may_stand_before_the_command(self):
         self.expect(self.keyturn("--config", self.config, "-o", "json", "key", "list"), 0)
 
@@ -87,6 +93,17 @@ class Offers(Founded):
         before = self.files()
         self.assertIn("would be installed", self.expect(self.offer(newer, "--dry-run"), 0).stdout)
         self.assertEqual(self.files(), before)
+
+    def test_dry_run_refuses_what_would_be_refused(self):
+        """A superseded keyring that cannot be read: its keys could get lost."""
+        newer = self.edit(self.work / "2.yaml", "add", "second")
+        (self.dir / "state/superseded").mkdir()
+        (self.dir / "state/superseded/1-0.yaml").symlink_to(newer)
+        before = self.files()
+        for more in [["--dry-run"], []]:
+            with self.subTest(more=more):
+                self.expect(self.offer(newer, "-o", "json", *more), 3, "REFUSED", "1-0.yaml")
+                self.assertEqual(self.files(), before)
 
     def refused(self, file, status, code):
         before = self.files()
@@ -125,10 +142,14 @@ class Offers(Founded):
         last = self.writes(lambda env: self.offer(newer, env=env))
         self.assertGreater(last, 10, "the fault library saw the writes")
         restore()
+        statuses = set()
         for do in ["kill", "kill-after", "enospc", "erofs"]:
             for at in range(1, last + 1):
-                self.offer(newer, env=fault(at, do))
+                run = self.offer(newer, env=fault(at, do))
+                statuses.add(run.returncode)
                 with self.subTest(do=do, at=at):
+                    if run.returncode == 4:  # incomplete: the new one is in its place
+                        self.assertEqual((state / "keyring.yaml").read_bytes(), newer.read_bytes())
                     # Either generation verifies and opens, and the same command finishes the job.
                     self.assertIn(self.json("keyring", "show")["keyring"]["generation"], [1, 2])
                     self.expect(self.offer(newer), 0)
@@ -136,6 +157,50 @@ class Offers(Founded):
                     self.assertIn(b"generation 2", (state / "floor").read_bytes())
                     self.assertEqual([p.name for p in state.iterdir() if p.name.endswith(".tmp")], [])
                 restore()
+        self.assertIn(4, statuses)
+
+
+class Strangers(Founded):
+    """What others say, or how files are called, is never taken for an order by root's terminal, and never costs the JSON."""
+
+    def probe(self, *more, **says):
+        path = self.dir / "run/kms/kms.sock"
+        server = StrangeKms(path, **says)
+        try:
+            return self.keyturn("probe", "--config", self.config, "--timeout", "20", *more)
+        finally:
+            server.close()
+            path.unlink()
+
+    def test_a_front_that_sends_orders_to_the_terminal(self):
+        for says, status, word in [({"healthz": b"\x1b]0;owned\x07\xff"}, 8, "]0;owned"), ({"details": b"%1B]0;owned%07%FF"}, 3, "]0;owned")]:
+            with self.subTest(says=says):
+                run = self.expect(self.probe(**says), status)
+                self.assertIn("\\u001b" + word + "\\u0007\ufffd", run.stderr)
+                self.assertNotIn("\x1b", run.stdout + run.stderr)
+                self.expect(self.probe("-o", "json", **says), status, "FOUND" if status == 8 else "REFUSED", word)
+
+    def test_every_character_that_a_socket_may_have_reaches_it(self):
+        self.dir = self.work / "-._~!$&'()*+;=:@"
+        self.config = self.dir / "keyturn.yaml"
+        self.expect(self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", self.work / "r"), 0)
+        self.expect(self.probe(healthz=b"reached"), 8)
+
+    def test_a_file_whose_name_is_no_text(self):
+        for name in [b"\xff", b"cut\xe2\x82", b"\x1b[2J"]:
+            with self.subTest(name=name):
+                run = subprocess.run([KEYTURN, "keyring", "offer", os.fsencode(self.work) + b"/" + name, "--config", self.config, "-o", "json"],
+                                     capture_output=True, timeout=60)
+                error = json.loads(run.stderr)["error"]
+                self.assertEqual((run.returncode, error["code"]), (1, "IO"))
+                self.assertIn(str(self.work), error["message"])
+                self.assertNotIn(b"\x1b", run.stderr)
+
+    def test_a_recovery_file_whose_name_is_no_text_has_a_field(self):
+        out = os.fsencode(self.work) + b"/\xff"
+        run = subprocess.run([KEYTURN, "init", "--dir", self.work / "e", "--yes", "--recovery-out", out, "-o", "json"], capture_output=True, timeout=60)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(json.loads(run.stdout)["recoveryKeyFile"], f"{self.work}/\ufffd")
 
 
 class Refuses(Case):
@@ -146,6 +211,17 @@ class Refuses(Case):
             self.assertEqual(self.keyturn(*command).returncode, 2, command)
             self.expect(self.keyturn(*command, *([] if "xml" in command else ["-o", "json"])), 2, *([] if "xml" in command else ["USAGE"]))
         self.assertIn("Usage:", self.expect(self.keyturn("status", "-o", "json", "--help"), 0).stdout)
+
+    def test_json_is_asked_for_in_every_way_that_options_have(self):
+        for options in [["-vo", "json"], ["-vojson"], ["--out", "json"], ["--ou=json"], ["-o", "text", "-o", "json"], ["--timeout", "5", "-ojson"]]:
+            with self.subTest(options=options):
+                self.expect(self.keyturn("status", "surplus", *options), 2, "USAGE")
+                self.expect(self.keyturn(*options, "status", "surplus"), 2, "USAGE")
+                self.assertIn("Usage:", self.expect(self.keyturn("status", *options, "--hel"), 0).stdout)
+        for options in [["-o", "json", "-o", "text"], ["--config", "-ojson"], ["--", "-ojson"], ["--key-file=x", "-vo", "text"]]:
+            with self.subTest(options=options):
+                run = self.expect(self.keyturn("version", "surplus", *options), 2)
+                self.assertFalse(run.stderr.startswith("{"), run.stderr)
 
     def test_a_configuration_that_is_missing_or_wrong(self):
         self.config = self.work / "c.yaml"
@@ -168,6 +244,11 @@ class Refuses(Case):
                 self.assertEqual(run.returncode, 6, run.stderr)
                 self.assertNotIn(right[5:30], run.stderr + run.stdout)
         self.expect(self.keyturn("recovery", "verify", "--config", self.config, "--key-file", "-", stdin=right.lower().replace("-", " ")), 0)
+        link = self.work / "link"
+        link.symlink_to(self.recovery)
+        for other in [link, "/dev/stdin"]:
+            run = self.keyturn("recovery", "verify", "--config", self.config, "--key-file", other, "-o", "json", stdin=right)
+            self.expect(run, 3, "PERMISSION", "--key-file - ")
         self.recovery.chmod(0o644)
         self.expect(self.keyturn("recovery", "verify", "--config", self.config, "--key-file", self.recovery, "-o", "json"), 3, "PERMISSION", "chmod")
 

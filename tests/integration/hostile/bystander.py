@@ -2,6 +2,7 @@
 """The frame of every hostile test: a well-behaved client calls all the while, and afterwards nothing is left of the
 attack: not a failed call, not a descriptor, not a restart, and no memory but what malloc keeps."""
 import contextlib
+import threading
 import time
 import unittest
 
@@ -17,14 +18,16 @@ from served import ROOT, Served, anonymous_kib, fds, sanitized, until
 # memory are no leak, so there it is not measured.
 SLACK_KIB = 6144
 SETTLE_S = 30
+STATUS_S = 5  # what keyturn status itself waits for the daemon
 PROBE = b"are you?"
 
 
 class Attacked(unittest.TestCase):
     settings = ()
+    separate = ROOT
 
     def setUp(self):
-        self.d = Served(*self.settings)
+        self.d = Served(*self.settings, separate=self.separate)
         self.addCleanup(self.d.close)
 
     def warm_up(self):
@@ -75,6 +78,32 @@ class Attacked(unittest.TestCase):
               f"{good.slowest.value * 1000:.0f} ms, descriptors {self.last['fds']}, KiB grown {grown}", flush=True)
         if not ROOT:
             self.assertEqual(set(self.last["fds"].values()), {None}, "processes of ours cannot be looked into")
+
+    def operator(self, stop, found):
+        while not stop.is_set():
+            start = time.monotonic()
+            run = self.d.keyturn("status")
+            found.append((time.monotonic() - start, run.returncode, run.stdout + run.stderr))
+
+    @contextlib.contextmanager
+    def operated(self):
+        """keyturn status over and over beside the KMS caller."""
+        found, stop = [], threading.Event()
+        with self.bystander():
+            operator = threading.Thread(target=self.operator, args=(stop, found))
+            operator.start()
+            try:
+                yield found
+                count = len(found)
+                until(lambda: len(found) > count + 1, "keyturn status answers")
+            finally:
+                stop.set()
+                operator.join()
+        for took, status, text in found:
+            self.assertEqual(status, 0, text)
+            self.assertLess(took, STATUS_S)
+        print(f"# {self._testMethodName}: {len(found)} times keyturn status, the slowest "
+              f"{max(took for took, _, _ in found) * 1000:.0f} ms", flush=True)
 
     def ends(self, data, hello=b"", patience=20):
         """What the server makes of these bytes: "closed", or "open" when it still answers a ping on that connection."""

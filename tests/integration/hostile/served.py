@@ -10,9 +10,10 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kmsplugin"))
-from daemon import BUILD, PATIENCE, Daemon, fields_of, keys_of, make_state, until  # noqa: E402, F401
+from daemon import BUILD, PATIENCE, Daemon, fields_of, keys_of, make_state, receive, until  # noqa: E402, F401
 
 ROOT = os.geteuid() == 0
+SHOW_KEYS = os.path.join(BUILD, "tests", "show_keys")
 KEYTURN = os.path.join(BUILD, "bin", "keyturn")
 FAULT = os.path.join(BUILD, "tests", "fault", "libkt_kill_at_write.so")
 ROLES = ("supervisor", "front", "keeper", "exporter")
@@ -75,6 +76,45 @@ class Served(Daemon):
 
     def wait_gone(self, pid):
         until(lambda: self.gone(pid), f"{pid} ends")
+
+
+class Node(Served):
+    """Made by keyturn init, so that the recovery key is known."""
+
+    def __init__(self):
+        super().__init__(separate=False)
+        shutil.rmtree(self.place)
+        self.recovery = os.path.join(self.dir, "recovery")
+        made = subprocess.run([KEYTURN, "init", "--dir", self.place, "--yes", "--node", "node-1", "--recovery-out", self.recovery],
+                              capture_output=True, text=True, timeout=60)
+        if made.returncode:
+            raise AssertionError(made.stderr)
+        if ROOT:
+            self.separate()
+
+    def leave_together(self):
+        """All under root, whom no limit of locked memory binds."""
+        text = re.sub(r'(?m)^(  (?:front|keeper|opener|exporter):) "\d+:\d+"', r'\1 ""', self.text(self.config))
+        with open(self.config, "w") as out:
+            out.write(text)
+        if ROOT:
+            for path, _, names in os.walk(self.state):
+                for entry in [path] + [os.path.join(path, name) for name in names]:
+                    os.chown(entry, 0, 0)
+
+    def secrets(self, keyring=None):
+        return secrets_of(self.place, keyring)
+
+
+def secrets_of(place, keyring=None):
+    """{name: bytes} of all secrets of a node whose files are in `place`, but for the recovery key (show_keys.c)."""
+    state = os.path.join(place, "state")
+    files = [os.path.join(place, "keyturn.yaml"), keyring or os.path.join(state, "keyring.yaml"),
+             os.path.join(state, "opener", "node.key")]
+    shown = subprocess.run([SHOW_KEYS, *files], capture_output=True, text=True, timeout=60)
+    if shown.returncode:
+        raise AssertionError(shown.stderr)
+    return {name: bytes.fromhex(value) for name, value in (line.split() for line in shown.stdout.splitlines())}
 
 
 def get_at(path, page):

@@ -20,26 +20,35 @@ def enter_user_namespace():
     assert os.getuid() == 0
 
 
-def in_child(what, uid=None, gid=None, groups=(), namespace=False):
-    """The text that what() returns, called under those ids (root only); namespace: as root of a user namespace of its
-    own after that."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            if uid is not None:
-                os.setgroups(groups)
-                os.setresgid(gid, gid, gid)
-                os.setresuid(uid, uid, uid)
-            if namespace:
-                enter_user_namespace()
-            result = what()
-        except BaseException as error:  # pylint: disable=broad-except
-            result = f"{type(error).__name__}: {error}"
-        os.write(writer, result.encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as source:
-        result = source.read()
-    os.waitpid(child, 0)
-    return result
+class Child:
+    """Somebody else who calls what(), under those ids (root only); namespace: as root of a user namespace of its own after
+    that."""
+
+    def __init__(self, what, uid=None, gid=None, groups=(), namespace=False):
+        self.reader, writer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                if uid is not None:
+                    os.setgroups(groups)
+                    os.setresgid(gid, gid, gid)
+                    os.setresuid(uid, uid, uid)
+                if namespace:
+                    enter_user_namespace()
+                result = what()
+            except BaseException as error:  # pylint: disable=broad-except
+                result = f"{type(error).__name__}: {error}"
+            os.write(writer, result.encode())
+            os._exit(0)
+        os.close(writer)
+
+    def result(self):
+        """The text that what() returned; nothing if a signal ended it."""
+        with os.fdopen(self.reader) as source:
+            result = source.read()
+        os.waitpid(self.pid, 0)
+        return result
+
+
+def in_child(*what, **how):
+    return Child(*what, **how).result()

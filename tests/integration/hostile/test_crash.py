@@ -17,7 +17,7 @@ import unittest
 
 from good_client import DEADLINE, GoodClient
 from kms_peer import Failed, Peer, round_trip
-from served import FAULT, ROOT, Served, keys_of, make_state, until
+from served import FAULT, ROOT, Served, get_at, keys_of, make_state, metric_in, until
 
 SEED = b"a seed of thirty-two bytes......"
 TMPFS = "size=256k,mode=0755"
@@ -120,6 +120,26 @@ class Processes(Case):
                 until(lambda: good.calls.value > calls, "the client's connection is the front's")
                 self.kill("front")
                 until(lambda: good.failed.value > failed, "the client saw it")
+
+    def test_front_killed_while_there_is_no_keeper(self):
+        """The next one still names the key and says why it does not serve; with a keeper again it serves that key."""
+        listen = os.path.join(self.d.place, "run", "metrics.sock")
+        self.d.change_config("listen: .*", f'listen: "{listen}"')
+        self.d.start()
+        old = self.serves()
+        pids, keeper = self.d.pids(), self.d.bytes(self.d.program("keeper"))
+        self.d.replace_program("keeper", "#!/bin/sh\nexit 3\n")
+        for role in ("keeper", "front"):
+            os.kill(pids[role], signal.SIGKILL)
+        front = 'keyturn_process_restarts_total{process="front"}'
+        until(lambda: metric_in(front, get_at(listen, "/metrics")) == 1, "the front is started again")
+        with Peer(self.d.kms) as peer:
+            health, key_id = peer.status()
+            self.assertIn("is restarting", health)
+            self.assertEqual(key_id, old[1])
+            self.d.replace_program("keeper", keeper)
+            until(lambda: peer.status() == ("ok", key_id), "Status is ok again")
+        self.serves(old)
 
     def test_all_killed_at_once(self):
         self.d.start()

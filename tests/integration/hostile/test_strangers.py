@@ -1,19 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Who may not call gets no byte from a socket: foreign uids and gids, also of other user namespaces."""
+import contextlib
 import os
 import signal
 import socket
 import struct
+import time
 import unittest
 
+from bystander import Attacked
 from kms_peer import HELLO, Closed, Peer
 from served import ROOT, Served, get_at, metric_in, until
-from strangers import in_child
+from strangers import Child, in_child
 
-STRANGER, GROUP, OVERFLOW = 4321, 5555, 65534
+STRANGER, LISTED, GROUP, OVERFLOW = 4321, 4320, 5555, 65534
+CROWD, CROWD_S = 1000, 60  # connections of one stranger, and how long he may take
 STATUS = struct.pack(">IIHH", 8, 0x4B544354, 1, 1)  # proto/control.h
 REFUSED = 'keyturn_peers_refused_total{socket="%s"}'
+EVENTS = {"kms": "peer-refused", "control": "control-peer-refused"}
+FLOOD = 200
 
 
 class Case(unittest.TestCase):
@@ -67,6 +73,23 @@ class Case(unittest.TestCase):
         """/metrics at a Unix socket, which also tells when nobody may ask the control socket."""
         return get_at(os.path.join(self.d.place, "run", "metrics.sock"), "/metrics")
 
+    @staticmethod
+    def flood(*calls):
+        for call in calls:
+            for _ in range(FLOOD):
+                call()
+        return "done"
+
+    @contextlib.contextmanager
+    def few_lines(self, *sockets):
+        """Within, some stranger is refused over and over: a line a second, however often."""
+        before, start = {which: self.refused(which) for which in sockets}, time.monotonic()
+        yield
+        took = time.monotonic() - start
+        for which in sockets:
+            self.assertEqual(self.refused(which), before[which] + FLOOD)
+            self.assertLess(self.d.log().count(f"event={EVENTS[which]} "), took + 2)
+
     def refused(self, which="kms"):
         return metric_in(REFUSED % which, self.metrics_text())
 
@@ -118,6 +141,19 @@ class OwnNamespace(Case):
         if ROOT:
             self.assertEqual(in_child(self.kms, STRANGER, STRANGER, [7, 8]), "closed after 0 bytes")
 
+    def test_a_caller_that_is_taken_off_the_list(self):
+        """is cut off on the connection that it has."""
+        self.open_to_all()
+        self.allow(uids=f"[{os.getuid()}]")
+        self.d.start()
+        with Peer(self.d.kms) as peer:
+            self.assertEqual(peer.status()[0], "ok")
+            self.allow(uids=f"[{STRANGER}]")
+            self.d.process.send_signal(signal.SIGHUP)
+            peer.closed_within(20)
+        self.assertEqual(self.kms(), "closed after 0 bytes")
+        self.assertIn(f"event=peer-revoked uid={os.getuid()}", self.d.log())
+
     def test_root_of_a_namespace_of_its_own(self):
         """is who it is outside: a stranger stays one, and we stay ourselves."""
         self.open_to_all()
@@ -140,6 +176,14 @@ class OwnNamespace(Case):
             self.assertEqual(in_child(self.control, namespace=True), "ok")
         self.assertEqual(self.control(), "ok")
 
+    @unittest.skipUnless(ROOT, "OtherNamespace has it for who is not root")
+    def test_a_stranger_does_not_fill_the_log(self):
+        self.d.change_config(r"(control:\n(?:  .*\n)*?  uids: )\[\]", rf"\g<1>[{STRANGER}]")
+        self.open_to_all()
+        self.d.start()
+        with self.few_lines("kms", "control"):
+            in_child(lambda: self.flood(self.kms, self.control), STRANGER + 1, STRANGER + 1)
+
 
 class OtherNamespace(Case):
     """keyturnd in a user namespace that maps nobody, so that everybody in it and outside is 65534: that is no identity,
@@ -159,6 +203,8 @@ class OtherNamespace(Case):
         self.assertIn(f"event=peer-refused uid={OVERFLOW}", self.d.log())
         self.assertEqual(self.control(), "closed after 0 bytes")
         self.assertEqual(self.refused("control"), 1)
+        with self.few_lines("kms", "control"):
+            self.flood(self.kms, self.control)
 
     def test_a_namespace_that_maps_us(self):
         """Its root is us; who is not mapped is 65534 there."""
@@ -172,6 +218,70 @@ class OtherNamespace(Case):
         if ROOT:
             self.assertEqual(in_child(self.kms, STRANGER, STRANGER), "closed after 0 bytes")
             self.assertIn(f"event=peer-refused uid={OVERFLOW}", self.d.log())
+
+
+class Crowd(Attacked):
+    """Thousands who are turned away, while those who may call go on calling."""
+
+    def setUp(self):
+        super().setUp()
+        self.d.change_config('mode: "0660"', 'mode: "0666"')
+        self.d.change_config(r"(control:\n(?:  .*\n)*?  uids: )\[\]", rf"\g<1>[{LISTED}]")
+
+    def connect_often(self, path, data):
+        """How many connections were closed, and how many bytes came before that."""
+        signal.alarm(CROWD_S)
+        closed = got = 0
+        for _ in range(CROWD):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(path)
+                try:
+                    connection.sendall(data)
+                    got += len(connection.recv(4096))
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+                closed += 1
+        return f"{closed} closed after {got} bytes"
+
+    def attack(self, path, data, crowd):
+        """All of them at once."""
+        children = [Child(lambda: self.connect_often(path, data), **who) for who in crowd]
+        self.assertEqual([child.result() for child in children], [f"{CROWD} closed after 0 bytes"] * len(children))
+        return CROWD * len(children)
+
+    def turned_away(self, crowd):
+        self.warm_up()
+        with self.operated():
+            sent = {"kms": self.attack(self.d.kms, HELLO, crowd),
+                    "control": self.attack(os.path.join(self.d.place, "run", "control.sock"), STATUS, crowd)}
+        for name, count in sent.items():
+            self.assertEqual(self.d.metric(REFUSED % name), count)
+        for event in ("event=peer-refused", "event=control-peer-refused"):
+            self.assertIn(self.d.log().count(event), range(1, 100), "some are named in the log, and they do not fill it")
+
+
+@unittest.skipUnless(ROOT, "needs root to become others")
+class OwnNamespaceCrowd(Crowd):
+    def test_uids_gids_and_namespaces(self):
+        self.d.change_config(r"(kms:\n(?:  .*\n)*?  gids: )\[\]", rf"\g<1>[{GROUP}]")
+        self.d.start()
+        self.turned_away([{"uid": STRANGER, "gid": STRANGER}, {"uid": STRANGER, "gid": STRANGER + 1, "groups": [7, GROUP + 1]},
+                          {"uid": STRANGER, "gid": STRANGER, "namespace": True}, {"uid": OVERFLOW, "gid": OVERFLOW}])
+
+
+@unittest.skipUnless(ROOT, "needs root to become others")
+class OtherNamespaceCrowd(Crowd):
+    """keyturnd in a user namespace that maps root only: all others are 65534 there. At the control socket it is listed, in
+    vain; the KMS socket could not be given to it."""
+    separate = False
+
+    def test_overflow_ids(self):
+        self.d.change_config(rf"uids: \[{LISTED}\]", f"uids: [{LISTED}, {OVERFLOW}]")
+        daemon = [os.path.join(self.d.prefix, "sbin", "keyturnd"), "--config", self.d.config]
+        self.d.start(command=["unshare", "--user", "--map-root-user", *daemon])
+        self.turned_away([{"uid": STRANGER, "gid": STRANGER}, {"uid": OVERFLOW, "gid": OVERFLOW},
+                          {"uid": STRANGER, "gid": STRANGER, "namespace": True}])
+        self.assertIn(f"event=peer-refused uid={OVERFLOW} gid={OVERFLOW}", self.d.log())
 
 
 if __name__ == "__main__":

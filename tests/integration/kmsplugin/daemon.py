@@ -17,6 +17,7 @@ MAKE_STATE = os.path.join(BUILD, "tests", "make_state")
 PATIENCE = 60
 
 STATUS, WRAP, UNWRAP, STATE = 1, 2, 3, 4
+LOSE = 99  # the stand-in closes its end of the pair
 REQUEST = struct.Struct("=IIQ32s1024s")
 ANSWER = struct.Struct("=IIQQQII32s1024s")
 
@@ -144,10 +145,23 @@ class Daemon:
         return os.path.join(self.prefix, "libexec", "keyturn", "keyturn-" + name)
 
     def replace_program(self, name, script):
-        os.unlink(self.program(name))
-        with open(self.program(name), "w") as out:
-            out.write(script)
-        os.chmod(self.program(name), 0o755)
+        """By a script, or by bytes; from the next start of it on. Whole at once, for it may be started just now."""
+        fresh = self.program(name) + ".new"
+        with open(fresh, "wb") as out:
+            out.write(script if isinstance(script, bytes) else script.encode())
+        os.chmod(fresh, 0o755)
+        os.rename(fresh, self.program(name))
+
+    def hold_opener(self):
+        """From now on one waits; what is returned lets all go on."""
+        gate, sound = os.path.join(self.dir, "gate"), os.path.join(self.dir, "sound", "libexec", "keyturn", "keyturn-opener")
+        if not os.path.exists(sound):
+            os.makedirs(os.path.dirname(sound))
+            shutil.copy(self.program("opener"), sound)
+        self.replace_program("opener", f'#!/bin/sh\nuntil [ -e {gate} ]; do sleep 0.02; done\nexec {sound} "$@"\n')
+        if os.path.exists(gate):
+            os.unlink(gate)
+        return lambda: open(gate, "w").close()
 
     def change_config(self, pattern, replacement):
         text = self.text(self.config)
@@ -200,6 +214,7 @@ class Daemon:
             raise AssertionError(f"{problem}\nlog of keyturnd:\n{self.log()[-4000:]}") from None
 
     def heard(self, line):
+        """Whether keyturnd has told the service manager (sd_notify) that line; all that it told is in `notified`."""
         try:
             while True:
                 self.notified += self.notify.recv(65536).decode().split("\n")
@@ -211,6 +226,7 @@ class Daemon:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(PATIENCE)
+        self.heard("")
         self.notify.close()
         return status
 

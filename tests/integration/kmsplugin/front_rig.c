@@ -46,28 +46,25 @@ void rig_configure(struct rig *rig)
     check(kt_lifeline_send(rig->lifeline, KT_LIFE_CONFIG, KT_SLICE(bytes, w.len), NULL, 0, &err), err);
 }
 
-static void *make_page(enum kt_counter_page which, int *ret_rw, int *ret_ro)
+/* The front may write its own and reads the others. */
+static void *make_page(struct rig *rig, enum kt_counter_page which)
 {
     struct kt_error err = KT_ERROR_INIT;
-    check(kt_counters_new(which, ret_rw, ret_ro, &err), err);
-    void *page = kt_counters_map(*ret_rw, which, true, &err);
+    int rw = -1;
+    int ro = -1;
+    check(kt_counters_new(which, &rw, &ro, &err), err);
+    void *page = kt_counters_map(rw, which, true, &err);
     check(page, err);
+    rig->page_fds[which] = which == KT_PAGE_FRONT ? rw : ro;
+    kt_fd_close(which == KT_PAGE_FRONT ? ro : rw);
     return page;
 }
 
-static void send_counters(struct rig *rig)
+static void make_pages(struct rig *rig)
 {
-    int rw[KT_PAGE_COUNT];
-    int ro[KT_PAGE_COUNT];
-    rig->supervisor = make_page(KT_PAGE_SUPERVISOR, &rw[KT_PAGE_SUPERVISOR], &ro[KT_PAGE_SUPERVISOR]);
-    rig->page = make_page(KT_PAGE_FRONT, &rw[KT_PAGE_FRONT], &ro[KT_PAGE_FRONT]);
-    (void)make_page(KT_PAGE_KEEPER, &rw[KT_PAGE_KEEPER], &ro[KT_PAGE_KEEPER]);
-    const int fds[KT_PAGE_COUNT] = {ro[KT_PAGE_SUPERVISOR], rw[KT_PAGE_FRONT], ro[KT_PAGE_KEEPER]};
-    send_fds(rig, KT_LIFE_COUNTERS, fds, KT_PAGE_COUNT);
-    for (size_t i = 0; i < KT_PAGE_COUNT; i++) {
-        kt_fd_close(rw[i]);
-        kt_fd_close(ro[i]);
-    }
+    rig->supervisor = make_page(rig, KT_PAGE_SUPERVISOR);
+    rig->page = make_page(rig, KT_PAGE_FRONT);
+    rig->keeper_page = make_page(rig, KT_PAGE_KEEPER);
 }
 
 static void listen_somewhere(struct rig *rig)
@@ -99,17 +96,23 @@ static void spawn_front(struct rig *rig)
     rig->lifeline = pair[0];
 }
 
-static void wait_ready(const struct rig *rig)
+enum kt_lifeline_type rig_wait_message(struct rig *rig)
 {
-    struct pollfd waits = {.fd = rig->lifeline, .events = POLLIN};
     static uint8_t buffer[KT_LIFELINE_MAX];
     struct kt_lifeline_message message = {.n_fds = 0};
     enum kt_ipc_got got = KT_IPC_NOTHING;
     struct kt_error err = KT_ERROR_INIT;
-    assert_int_equal(poll(&waits, 1, RIG_WAIT_MS), 1);
-    check(kt_lifeline_recv(rig->lifeline, buffer, &message, &got, &err), err);
+    uint64_t deadline = in_ms(RIG_WAIT_MS);
+    do {
+        assert_true(kt_clock_monotonic_ns() < deadline);
+        if (rig->channel)
+            rig_turn(rig, NULL, 5);
+        else
+            (void)poll(NULL, 0, 2);
+        check(kt_lifeline_recv(rig->lifeline, buffer, &message, &got, &err), err);
+    } while (got == KT_IPC_NOTHING);
     assert_int_equal(got, KT_IPC_MESSAGE);
-    assert_int_equal(message.type, KT_LIFE_READY);
+    return message.type;
 }
 
 static void make_channel(struct rig *rig)
@@ -120,6 +123,16 @@ static void make_channel(struct rig *rig)
     rig->channel = grpc_channel_create(target, credentials, NULL);
     grpc_channel_credentials_release(credentials);
     rig->queue = grpc_completion_queue_create_for_next(NULL);
+}
+
+static void start_front(struct rig *rig)
+{
+    spawn_front(rig);
+    rig_configure(rig);
+    send_fds(rig, KT_LIFE_LISTEN, &rig->listen_fd, 1);
+    send_fds(rig, KT_LIFE_COUNTERS, rig->page_fds, KT_PAGE_COUNT);
+    assert_int_equal(rig_wait_message(rig), KT_LIFE_READY);
+    make_channel(rig);
 }
 
 void rig_start(struct rig *rig, void (*change)(struct kt_child_config *config))
@@ -135,12 +148,8 @@ void rig_start(struct rig *rig, void (*change)(struct kt_child_config *config))
     if (change)
         change(&rig->config);
     listen_somewhere(rig);
-    spawn_front(rig);
-    rig_configure(rig);
-    send_fds(rig, KT_LIFE_LISTEN, &rig->listen_fd, 1);
-    send_counters(rig);
-    wait_ready(rig);
-    make_channel(rig);
+    make_pages(rig);
+    start_front(rig);
 }
 
 int rig_wait_exit(struct rig *rig)
@@ -163,15 +172,29 @@ static void drop_channel(struct rig *rig)
            GRPC_QUEUE_SHUTDOWN)
         continue;
     grpc_completion_queue_destroy(rig->queue);
+    rig->channel = NULL;
 }
 
-void rig_stop(struct rig *rig)
+static void stop_front(struct rig *rig)
 {
     kt_fd_close(rig->lifeline);
     if (rig->front)
         assert_int_equal(rig_wait_exit(rig), 0);
     drop_channel(rig);
     rig_keeper_close(rig);
+}
+
+void rig_restart(struct rig *rig)
+{
+    stop_front(rig);
+    start_front(rig);
+}
+
+void rig_stop(struct rig *rig)
+{
+    stop_front(rig);
+    for (size_t i = 0; i < KT_PAGE_COUNT; i++)
+        kt_fd_close(rig->page_fds[i]);
     kt_fd_close(rig->listen_fd);
     char lock[sizeof(rig->socket) + 8];
     (void)snprintf(lock, sizeof(lock), "%s.lock", rig->socket);

@@ -27,18 +27,24 @@ struct rig {
     pid_t front;
     struct kt_front_page *page;
     struct kt_supervisor_page *supervisor;
+    struct kt_keeper_page *keeper_page;
+    int page_fds[KT_PAGE_COUNT]; /* as the front gets them */
     grpc_channel *channel;
     grpc_completion_queue *queue;
 };
 
 /* Starts a front and waits until it is ready; without a keeper. change may alter the configuration, or be NULL. */
 void rig_start(struct rig *rig, void (*change)(struct kt_child_config *config));
+/* Another front on the same socket and pages, after the first one's end; without a keeper. */
+void rig_restart(struct rig *rig);
 /* Ends the front by its lifeline if it runs, and cleans up. */
 void rig_stop(struct rig *rig);
 void rig_configure(struct rig *rig);
 void rig_drain(struct rig *rig, uint32_t milliseconds);
 /* Waits for the front's end; its wait(2) status. */
 int rig_wait_exit(struct rig *rig);
+/* Waits for the front's next message to the supervisor. */
+enum kt_lifeline_type rig_wait_message(struct rig *rig);
 
 /* ---- the keeper ---- */
 

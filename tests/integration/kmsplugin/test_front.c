@@ -295,6 +295,63 @@ static void test_request_survives_keeper(void **state)
     assert_int_equal(atomic_load(&rig.page->keeper_connects), 2);
 }
 
+/* One request kills every keeper: it is not sent to a third, and takes no other call with it. */
+static void test_request_that_kills_keepers(void **state)
+{
+    (void)state;
+    struct rig_call innocent;
+    struct rig_call guilty;
+    struct kt_keeper_request request;
+    rig_keeper_connect(&rig);
+    start_encrypt(&innocent, "seed", 4, RIG_WAIT_MS);
+    rig_keeper_expect(&rig, KT_KEEPER_WRAP, &request);
+    start_encrypt(&guilty, "kill", 4, RIG_WAIT_MS);
+    rig_keeper_expect(&rig, KT_KEEPER_WRAP, &request);
+    assert_memory_equal(request.data, "kill", 4);
+    rig_keeper_connect(&rig);
+    rig_keeper_expect(&rig, KT_KEEPER_WRAP, &request);
+    assert_memory_equal(request.data, "seed", 4);
+    assert_false(rig_keeper_poll(&rig, &request, 50));
+    rig_keeper_answer(&rig, &request);
+    check_encrypted(&innocent, (const uint8_t *)"seed", 4);
+    rig_keeper_expect(&rig, KT_KEEPER_WRAP, &request);
+    assert_memory_equal(request.data, "kill", 4);
+    rig_keeper_connect(&rig);
+    check_refused(&guilty, GRPC_STATUS_UNAVAILABLE, "ended twice over this call");
+    assert_false(rig_keeper_poll(&rig, &request, 50));
+    status_works();
+}
+
+/* However patient the caller: nobody knows whether there still is one. */
+static void test_no_call_waits_for_ever(void **state)
+{
+    (void)state;
+    struct rig_call calls[2];
+    uint64_t began = now_ms();
+    start_encrypt(&calls[0], "seed", 4, 86400 * 1000);
+    start_encrypt(&calls[1], "seed", 4, -1);
+    for (size_t i = 0; i < 2; i++)
+        check_refused(&calls[i], GRPC_STATUS_UNAVAILABLE, "is restarting");
+    assert_true(now_ms() - began < 15000);
+}
+
+/* Lost, and nobody brings another one: it asks, and asks again. */
+static void test_lost_keeper_is_asked_for(void **state)
+{
+    (void)state;
+    struct rig_call call;
+    rig_keeper_connect(&rig);
+    status_works();
+    rig_keeper_close(&rig);
+    start_encrypt(&call, "seed", 4, RIG_WAIT_MS);
+    assert_int_equal(rig_wait_message(&rig), KT_LIFE_WANT_PEER);
+    assert_int_equal(rig_wait_message(&rig), KT_LIFE_WANT_PEER);
+    rig_keeper_connect(&rig);
+    serve_one(KT_KEEPER_WRAP);
+    check_encrypted(&call, (const uint8_t *)"seed", 4);
+    status_works();
+}
+
 static void test_status_while_keeper_is_away(void **state)
 {
     (void)state;
@@ -313,6 +370,36 @@ static void test_status_while_keeper_is_away(void **state)
     status_works();
 }
 
+static void publish(const char *id, uint32_t encrypts)
+{
+    struct kt_keeper_page *page = rig.keeper_page;
+    kt_page_begin(&page->sequence);
+    page->n_keys = 2;
+    memset(page->keys[0].id, 'e', KT_KEY_ID_LEN);
+    memset(page->keys[1].id, 0, sizeof(page->keys[1].id));
+    memcpy(page->keys[1].id, id, strlen(id));
+    page->keys[1].encrypts = encrypts;
+    kt_page_end(&page->sequence);
+}
+
+/* What the keeper published last says which key it is that does not serve. */
+static void test_front_that_starts_without_a_keeper(void **state)
+{
+    (void)state;
+    struct rig_call call;
+    publish(RIG_KEY_ID, 1);
+    rig_restart(&rig);
+    start_status(&call, RIG_WAIT_MS);
+    check_status(&call, "the process that holds the keys is restarting");
+    publish("ffffffffffffffffffffffffffffffff", 1); /* another one, once this front has spoken, only by an answer */
+    start_status(&call, RIG_WAIT_MS);
+    check_status(&call, "is restarting");
+    publish("no key id", 1);
+    rig_restart(&rig);
+    start_status(&call, RIG_WAIT_MS);
+    check_refused(&call, GRPC_STATUS_UNAVAILABLE, "is restarting");
+}
+
 static void test_hung_keeper(void **state)
 {
     (void)state;
@@ -328,6 +415,21 @@ static void test_hung_keeper(void **state)
     rig_keeper_answer(&rig, &request); /* too late: nobody's */
     serve_one(KT_KEEPER_STATUS);
     status_works();
+}
+
+/* One that writes to a slow disk is late, not away. */
+static void test_slow_keeper(void **state)
+{
+    (void)state;
+    struct rig_call call;
+    struct kt_keeper_request request;
+    rig_keeper_connect(&rig);
+    status_works();
+    start_status(&call, 3000);
+    rig_keeper_expect(&rig, KT_KEEPER_STATUS, &request);
+    rig_turn(&rig, NULL, 1400);
+    rig_keeper_answer(&rig, &request);
+    check_status(&call, "ok");
 }
 
 static void more_streams(struct kt_child_config *config)
@@ -405,6 +507,41 @@ static void test_refused_peer(void **state)
         rig_call_finish(&rig, &call);
     }
     assert_int_equal(atomic_load(&rig.page->peers_accepted), 1);
+}
+
+static int connect_accepted(uint64_t count)
+{
+    int fd = rig_connect(&rig);
+    rig_counter_reaches(&rig, &rig.page->peers_accepted, count);
+    return fd;
+}
+
+/* Who is taken off the lists is not served any more, connected or not; who is still on one of them notices nothing. */
+static void test_revoked_peer(void **state)
+{
+    (void)state;
+    struct rig_call call;
+    struct kt_keeper_request request;
+    rig_keeper_connect(&rig);
+    status_works();
+    int fd = connect_accepted(2);
+    rig.config.kms_uids.n = 0;
+    rig.config.kms_gids = (struct kt_ids){.ids = {getgid()}, .n = 1};
+    rig_configure(&rig);
+    status_works();
+    kt_fd_close(connect_accepted(3)); /* so the new lists are in force */
+    assert_false(rig_closed_within(fd, 50));
+    start_encrypt(&call, "seed", 4, RIG_WAIT_MS);
+    rig_keeper_expect(&rig, KT_KEEPER_WRAP, &request);
+    rig.config.kms_gids = (struct kt_ids){.ids = {getgid() + 1}, .n = 1};
+    rig_configure(&rig);
+    assert_true(rig_closed_within(fd, RIG_WAIT_MS));
+    check_refused(&call, GRPC_STATUS_UNAVAILABLE, "");
+    rig_keeper_answer(&rig, &request); /* to nobody */
+    start_status(&call, 1000);
+    check_refused(&call, GRPC_STATUS_UNAVAILABLE, "");
+    assert_int_equal(atomic_load(&rig.page->peers_accepted), 3);
+    kt_fd_close(fd);
 }
 
 static void few_connections(struct kt_child_config *config)
@@ -589,10 +726,16 @@ int main(void)
         TEST(test_many_at_once_in_any_order),
         TEST(test_odd_answers),
         TEST(test_request_survives_keeper),
+        TEST(test_request_that_kills_keepers),
+        TEST(test_no_call_waits_for_ever),
+        TEST(test_lost_keeper_is_asked_for),
         TEST(test_status_while_keeper_is_away),
+        TEST(test_front_that_starts_without_a_keeper),
         TEST(test_hung_keeper),
+        TEST(test_slow_keeper),
         TEST_WITH(start_with_more_streams, test_bounded_table),
         TEST_WITH(start_for_nobody, test_refused_peer),
+        TEST(test_revoked_peer),
         TEST_WITH(start_with_few_connections, test_connection_limit),
         TEST(test_strangers_words),
 #ifndef KT_SANITIZED

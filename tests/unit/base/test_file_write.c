@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 #define ACL "system.posix_acl_access"
@@ -444,6 +446,30 @@ static void test_forbidden_directory(void **state)
     assert_int_equal(fchmodat(s->dir, "dir", 0755, 0), 0);
 }
 
+/* Root without its capabilities, as a container or a service may have it: to become root is no advice. */
+static int write_as_powerless_root(void *arg)
+{
+    const struct scratch *s = arg;
+    struct kt_error err = KT_ERROR_INIT;
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}, {0}};
+
+    if (syscall(SYS_capset, &head, none) < 0)
+        return 1;
+    if (replace(s, "dir/f", "new", &err) || err.code != KT_E_PERMISSION)
+        return 2;
+    return err.hint[0] == '\0' || !strstr(err.hint, "run it as root") == (geteuid() != 0) ? 3 : 0;
+}
+
+static void test_hint_fits_who_asks(void **state)
+{
+    const struct scratch *s = *state;
+
+    assert_int_equal(mkdirat(s->dir, "dir", 0555), 0);
+    assert_int_equal(in_child(0, write_as_powerless_root, *state), 0);
+    assert_int_equal(fchmodat(s->dir, "dir", 0755, 0), 0);
+}
+
 /* In our own directory, but the group of the old file is one that we cannot give. */
 static int replace_of_another_owner(void *arg)
 {
@@ -571,6 +597,7 @@ int main(void)
         SCRATCH_TEST(test_dir_make),
         SCRATCH_TEST(test_dir_refused),
         SCRATCH_TEST(test_forbidden_directory),
+        SCRATCH_TEST(test_hint_fits_who_asks),
         SCRATCH_TEST(test_owner_that_cannot_be_kept),
         SCRATCH_TEST(test_full_disk),
     };

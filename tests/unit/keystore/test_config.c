@@ -4,8 +4,10 @@
 #include "keystore/config_fields.h"
 #include "tests/unit/keystore/support.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #define OWNER "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -240,6 +242,27 @@ static void test_socket_length(void **state)
     assert_int_equal(err.code, KT_E_CONFIG);
 }
 
+/* Of each character: whether RFC 3986 lets it stand in the path of a URI (pchar) and gRPC takes it for one of a path.
+ */
+static void test_socket_letters(void **state)
+{
+    static const char others[] = "-._~!$&'()*+;=:@/";
+
+    (void)state;
+    for (unsigned c = 1; c <= 0xff; c++) {
+        struct kt_error err = KT_ERROR_INIT;
+        char text[512];
+        bool good = c < 0x80 && (isalnum((int)c) || strchr(others, (int)c));
+
+        (void)snprintf(text, sizeof(text), LEAST "kms: {socket: \"/a\\x%02xb\"}\n", c);
+        KT_CLEANUP(kt_free_p) struct kt_config *config = parse(text, &err);
+        if (!config == good)
+            fail_msg("character %02x: %s", c, good ? err.message : "not refused");
+        if (!config)
+            assert_non_null(strstr(err.message, "kms.socket must be"));
+    }
+}
+
 static void test_rejected_value_is_not_repeated(void **state)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -373,17 +396,12 @@ static void test_path(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_owner_may_be_missing),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_socket_length),
-        cmocka_unit_test(test_rejected_value_is_not_repeated),
-        cmocka_unit_test(test_too_many_ids),
-        cmocka_unit_test(test_failure_writes_nothing),
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_load),
+        cmocka_unit_test(test_defaults),       cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_values),         cmocka_unit_test(test_owner_may_be_missing),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_socket_length),
+        cmocka_unit_test(test_socket_letters), cmocka_unit_test(test_rejected_value_is_not_repeated),
+        cmocka_unit_test(test_too_many_ids),   cmocka_unit_test(test_failure_writes_nothing),
+        cmocka_unit_test(test_table),          cmocka_unit_test(test_load),
         cmocka_unit_test(test_path),
     };
 

@@ -83,6 +83,34 @@ static void half_written_section_is_not_read(void **state)
     assert_true(kt_keeper_page_read(&page, &copy));
 }
 
+static void key_id_is_that_of_the_key_that_wraps(void **state)
+{
+    (void)state;
+    static struct kt_keeper_page page;
+    char id[KT_KEY_ID_LEN + 1] = "unchanged";
+    page.n_keys = UINT32_MAX; /* and none encrypts */
+    assert_false(kt_keeper_page_key_id(&page, id));
+    static const char *const bad[] = {"", "0123456789abcdef0123456789abcde", "0123456789abcdef0123456789abcdeg",
+                                      "0123456789ABCDEF0123456789abcdef", "0123456789abcdef\n123456789abcdef"};
+    page.keys[3].encrypts = 1;
+    for (size_t i = 0; i < KT_ARRAY_LEN(bad); i++) {
+        memset(page.keys[3].id, 0, sizeof(page.keys[3].id));
+        memcpy(page.keys[3].id, bad[i], strlen(bad[i]));
+        assert_false(kt_keeper_page_key_id(&page, id));
+    }
+    memset(page.keys[3].id, 'a', sizeof(page.keys[3].id)); /* no end */
+    assert_false(kt_keeper_page_key_id(&page, id));
+    page.keys[3].id[KT_KEY_ID_LEN] = 0;
+    page.n_keys = 3;
+    assert_false(kt_keeper_page_key_id(&page, id));
+    assert_string_equal(id, "unchanged");
+    page.n_keys = 4;
+    assert_true(kt_keeper_page_key_id(&page, id));
+    assert_string_equal(id, page.keys[3].id);
+    kt_page_begin(&page.sequence); /* a keeper that died while it wrote */
+    assert_false(kt_keeper_page_key_id(&page, id));
+}
+
 static void methods_have_names(void **state)
 {
     (void)state;
@@ -97,6 +125,7 @@ int main(void)
         cmocka_unit_test(what_is_no_page_is_refused),
         cmocka_unit_test(latencies_fall_into_their_buckets),
         cmocka_unit_test(half_written_section_is_not_read),
+        cmocka_unit_test(key_id_is_that_of_the_key_that_wraps),
         cmocka_unit_test(methods_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,6 +120,27 @@ static void test_requeue_keeps_order(void **state)
     assert_int_equal(table->n, 4);
 }
 
+static void test_second_loss(void **state)
+{
+    struct kt_pending_table *table = *state;
+    struct kt_pending *one = add(table, 1, 0);
+    struct kt_pending *two = add(table, 2, 0);
+    kt_pending_mark_sent(table, one);
+    kt_pending_requeue(table);
+    assert_null(kt_pending_lost(table));
+    kt_pending_mark_sent(table, one);
+    kt_pending_mark_sent(table, two);
+    kt_pending_requeue(table);
+    assert_ptr_equal(kt_pending_lost(table), one);
+    kt_pending_release(table, one);
+    assert_null(kt_pending_lost(table));
+    one = add(table, 3, 0); /* the same slot, innocent again */
+    assert_int_equal(one->losses, 0);
+    kt_pending_mark_sent(table, two);
+    kt_pending_requeue(table);
+    assert_ptr_equal(kt_pending_lost(table), two);
+}
+
 static void test_expiry(void **state)
 {
     struct kt_pending_table *table = *state;
@@ -152,6 +173,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_late_answer_finds_nobody, make, drop),
         cmocka_unit_test_setup_teardown(test_hostile_tags, make, drop),
         cmocka_unit_test_setup_teardown(test_requeue_keeps_order, make, drop),
+        cmocka_unit_test_setup_teardown(test_second_loss, make, drop),
         cmocka_unit_test_setup_teardown(test_expiry, make, drop),
         cmocka_unit_test_setup_teardown(test_release_wipes, make, drop),
     };

@@ -74,6 +74,47 @@ static void reserves_ahead_and_ends_exactly(void **state)
     expect(f, "keyturn-usage 1\n" A " 257\n");
 }
 
+static void next_block_comes_ahead_of_need(void **state)
+{
+    struct fixture *f = *state;
+    put(f, "keyturn-usage 1\n" B " 5000\n");
+    kt_usage_load(&f->usage, f->dir);
+    kt_usage_ahead(&f->usage);
+    take(f, A, 127);
+    kt_usage_ahead(&f->usage);
+    expect(f, "keyturn-usage 1\n" B " 5000\n" A " 256\n");
+    take(f, A, 1);
+    kt_usage_ahead(&f->usage);
+    expect(f, "keyturn-usage 1\n" B " 5000\n" A " 65664\n");
+    assert_int_equal(unlinkat(f->dir, KT_USAGE_FILE, 0), 0); /* to see whether it is written again */
+    take(f, A, KT_USAGE_BLOCK / 2 - 1);
+    kt_usage_ahead(&f->usage);
+    assert_int_equal(faccessat(f->dir, KT_USAGE_FILE, F_OK, 0), -1);
+    take(f, A, 1);
+    kt_usage_ahead(&f->usage);
+    expect(f, "keyturn-usage 1\n" B " 5000\n" A " 98432\n");
+}
+
+/* It is not tried at each turn, and what is not reserved is not counted on. */
+static void ahead_of_need_that_fails_is_left_until_the_need(void **state)
+{
+    struct fixture *f = *state;
+    kt_usage_load(&f->usage, f->dir);
+    take(f, A, 128);
+    assert_int_equal(unlinkat(f->dir, KT_USAGE_FILE, 0), 0);
+    assert_int_equal(mkdirat(f->dir, KT_USAGE_FILE, 0700), 0);
+    kt_usage_ahead(&f->usage);
+    assert_int_not_equal(f->usage.trouble.code, KT_OK);
+    assert_int_equal(unlinkat(f->dir, KT_USAGE_FILE, AT_REMOVEDIR), 0);
+    kt_usage_ahead(&f->usage);
+    take(f, A, 128);
+    kt_usage_ahead(&f->usage);
+    assert_int_equal(faccessat(f->dir, KT_USAGE_FILE, F_OK, 0), -1);
+    take(f, A, 1);
+    expect(f, "keyturn-usage 1\n" A " 65792\n");
+    assert_int_equal(f->usage.trouble.code, KT_OK);
+}
+
 static void kill_loses_no_encryption(void **state)
 {
     struct fixture *f = *state;
@@ -194,6 +235,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(reserves_ahead_and_ends_exactly, make, drop),
+        cmocka_unit_test_setup_teardown(next_block_comes_ahead_of_need, make, drop),
+        cmocka_unit_test_setup_teardown(ahead_of_need_that_fails_is_left_until_the_need, make, drop),
         cmocka_unit_test_setup_teardown(kill_loses_no_encryption, make, drop),
         cmocka_unit_test_setup_teardown(limit_is_kept, make, drop),
         cmocka_unit_test_setup_teardown(malformed_file_counts_from_the_warning, make, drop),
