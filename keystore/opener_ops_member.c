@@ -39,18 +39,42 @@ struct kt_keyring *kt_opener_newest(const struct kt_opener_request *request, con
     return KT_TAKE_PTR(keyring);
 }
 
+static struct kt_keyring_keys *not_this_one(struct kt_error *err)
+{
+    (void)kt_fail(err, KT_E_RECOVERY_KEY, "this recovery key is not the one of this keyring: it does not open it");
+    (void)kt_error_hint(err, "it belongs to another cluster, or was replaced; `keyturn recovery verify` tries one");
+    return NULL;
+}
+
+/* Anybody can name a recovery recipient; only its holder is the owner too. */
+static bool is_owners(const struct kt_keyring *keyring, const struct kt_secret *recovery_key, bool *ret,
+                      struct kt_error *err)
+{
+    KT_CLEANUP(kt_p256_free_p) struct kt_p256 *owner = kt_recovery_key_owner(recovery_key, err);
+    uint8_t expected[KT_P256_PUBLIC] = {0};
+    uint8_t found[KT_P256_PUBLIC] = {0};
+
+    if (!owner)
+        return false;
+    kt_keyring_owner_key(keyring, expected);
+    kt_p256_public(owner, found);
+    *ret = memcmp(expected, found, sizeof(found)) == 0;
+    return true;
+}
+
 struct kt_keyring_keys *kt_opener_open_by_recovery(const struct kt_keyring *keyring,
                                                    const struct kt_opener_request *request, struct kt_error *err)
 {
     KT_CLEANUP(kt_p256_free_p) struct kt_p256 *own = NULL;
     struct kt_keyring_keys *keys = NULL;
     struct kt_error why = KT_ERROR_INIT;
+    bool owners = false;
 
-    if (!kt_opener_need_recovery_key(request, err))
+    if (!kt_opener_need_recovery_key(request, err) || !is_owners(keyring, request->recovery_key, &owners, err))
         return NULL;
-    own = kt_recovery_key_recipient(request->recovery_key, err);
+    own = owners ? kt_recovery_key_recipient(request->recovery_key, err) : NULL;
     if (!own)
-        return NULL;
+        return owners ? NULL : not_this_one(err);
     keys = kt_keyring_open(keyring, own, &why);
     if (keys)
         return keys;
@@ -58,9 +82,7 @@ struct kt_keyring_keys *kt_opener_open_by_recovery(const struct kt_keyring *keyr
         (void)kt_error_copy(err, &why);
         return NULL;
     }
-    (void)kt_fail(err, KT_E_RECOVERY_KEY, "this recovery key is not the one of this keyring: it does not open it");
-    (void)kt_error_hint(err, "it belongs to another cluster, or was replaced; `keyturn recovery verify` tries one");
-    return NULL;
+    return not_this_one(err);
 }
 
 static bool write_member(const struct kt_keyring *keyring, const struct kt_keyring_keys *keys,
