@@ -51,17 +51,6 @@ struct arguments {
     bool inline_provider;
 };
 
-static error_t take_uid(struct kt_ids *ids, const char *arg)
-{
-    char *end = NULL;
-    errno = 0;
-    unsigned long value = strtoul(arg, &end, 10);
-    if (errno || end == arg || *end || arg[0] == '-' || value >= UINT32_MAX || ids->n == KT_CONFIG_IDS_MAX)
-        return EINVAL;
-    ids->ids[ids->n++] = (uint32_t)value;
-    return 0;
-}
-
 static error_t take_provider(struct arguments *arguments, const char *arg)
 {
     arguments->inline_provider = strcmp(arg, "aescbc") == 0 || strcmp(arg, "secretbox") == 0;
@@ -102,7 +91,7 @@ static error_t take(int key, char *arg, void *closure)
     case OPTION_PROVIDER:
         return take_provider(arguments, arg);
     case OPTION_ALLOW_UID:
-        return take_uid(&arguments->init.allow_uids, arg);
+        return kt_init_take_uid(&arguments->init.allow_uids, arg);
     case OPTION_RECOVERY_OUT:
         arguments->init.recovery_out = arg;
         return arg[0] ? 0 : EINVAL;

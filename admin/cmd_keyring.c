@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/offer.h"
 #include "admin/view.h"
 #include "base/file.h"
 #include "base/printable.h"
-#include "keystore/state_dir.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -76,75 +75,7 @@ static error_t take_offer(int key, char *arg, void *closure)
     return 0;
 }
 
-/* What an offer came to, by whichever way it went. */
-struct outcome {
-    bool changed;
-    bool served; /* a daemon serves it now */
-    uint64_t membership;
-    uint64_t generation;
-    char key_id[KT_KEY_ID_LEN + 1];
-};
-
-static bool offer_to_daemon(const struct kt_options *options, const struct kt_config *config, struct kt_slice document,
-                            struct outcome *ret, struct kt_error *err)
-{
-    KT_CLEANUP(kt_control_reply_free_p)
-    Keyturn__Control__V1__Reply *reply =
-        kt_control_ask(config, KT_CONTROL_OFFER, document, options->timeout_s + config->opener_timeout_s, err);
-    if (!reply)
-        return false;
-    if (!reply->offer)
-        return kt_fail(err, KT_E_INTERNAL, "keyturnd answered without saying what became of the offer");
-    *ret = (struct outcome){
-        .changed = reply->offer->changed,
-        .served = true,
-        .membership = reply->offer->membership,
-        .generation = reply->offer->generation,
-    };
-    snprintf(ret->key_id, sizeof(ret->key_id), "%s", reply->offer->key_id);
-    return true;
-}
-
-/* By the judgement of the opener and of the state directory. Also where it is there already, it is installed: an
- * install that was cut short may have left the floor behind. */
-static bool offer_to_state(const struct kt_config *config, struct kt_state_dir *dir, const struct kt_state *state,
-                           struct kt_slice document, bool dry_run, struct outcome *ret, struct kt_error *err)
-{
-    struct kt_opener_request request = {0};
-    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
-    kt_state_request(state, document, &request);
-    if (!kt_opener_local(config, config->path, &request, &answer, err) ||
-        !kt_state_dir_check_install(state, &answer, err) ||
-        (!dry_run && !kt_state_dir_install(dir, state, document, &answer, err)))
-        return false;
-    *ret = (struct outcome){
-        .changed = !answer.same,
-        .membership = answer.info->membership,
-        .generation = answer.info->generation,
-    };
-    return true;
-}
-
-/* No daemon runs: keyturn installs it itself, if it gets the lock of the state directory. */
-static bool offer_to_disk(const struct kt_config *config, struct kt_slice document, bool dry_run, struct outcome *ret,
-                          struct kt_error *err)
-{
-    KT_CLEANUP(kt_state_dir_free_p)
-    struct kt_state_dir *dir =
-        dry_run ? kt_state_dir_view(config->state_dir, err) : kt_state_dir_open(config->state_dir, err);
-    if (!dir)
-        return false;
-    KT_CLEANUP(kt_free_p) struct kt_state *state = calloc(1, sizeof(*state));
-    if (!state)
-        return kt_fail(err, KT_E_NOMEM, "out of memory");
-    if (!kt_state_dir_read(dir, state, err))
-        return false;
-    bool done = offer_to_state(config, dir, state, document, dry_run, ret, err);
-    kt_state_done(state);
-    return done;
-}
-
-static bool offer_run(const struct kt_options *options, const char *file, struct outcome *ret, struct kt_error *err)
+static bool offer_run(const struct kt_options *options, const char *file, struct kt_outcome *ret, struct kt_error *err)
 {
     if (!file) {
         kt_fail(err, KT_E_USAGE, "no keyring file was named");
@@ -160,25 +91,10 @@ static bool offer_run(const struct kt_options *options, const char *file, struct
     if (document.len > KT_KEYRING_MAX)
         return kt_fail(err, KT_E_KEYRING_FORMAT, "%s: has %zu bytes, expected a keyring of at most %u", file,
                        document.len, KT_KEYRING_MAX);
-    if (options->dry_run)
-        return offer_to_disk(config, kt_bytes_view(&document), true, ret, err);
-    if (offer_to_daemon(options, config, kt_bytes_view(&document), ret, err))
-        return true;
-    if (err->code == KT_E_TIMEOUT)
-        kt_error_hint(err, "the daemon may still take it in: keyturn status shows the generation; to offer it again is "
-                           "harmless");
-    if (err->code != KT_E_UNREACHABLE)
-        return false;
-    struct kt_error here = KT_ERROR_INIT;
-    if (offer_to_disk(config, kt_bytes_view(&document), false, ret, &here))
-        return true;
-    /* Held by a daemon that did not answer, why not is what matters; where nobody listens, who holds it. */
-    if (here.code != KT_E_BUSY || err->sys_errno == ENOENT || err->sys_errno == ECONNREFUSED)
-        *err = here;
-    return false;
+    return kt_offer_run(options, config, kt_bytes_view(&document), ret, err);
 }
 
-static bool print_outcome(const struct kt_options *options, const struct outcome *outcome, struct kt_error *err)
+static bool print_outcome(const struct kt_options *options, const struct kt_outcome *outcome, struct kt_error *err)
 {
     if (options->json) {
         json_t *value = kt_json_new("KeyringOffer");
@@ -210,7 +126,7 @@ int kt_command_keyring_offer(int argc, char **argv)
     struct kt_command_line line = {.command = kt_command_find("keyring offer"), .take = take_offer, .closure = &offer};
     kt_command_parse(&line, argc, argv);
     struct kt_error err = KT_ERROR_INIT;
-    struct outcome outcome = {0};
+    struct kt_outcome outcome = {0};
     if (!offer_run(&line.options, offer.file, &outcome, &err) || !print_outcome(&line.options, &outcome, &err))
         return kt_print_error(&line.options, &err);
     return 0;

@@ -15,6 +15,7 @@ enum {
     OPTION_DRY_RUN,
     OPTION_FORCE,
     OPTION_TIMEOUT,
+    OPTION_FINGERPRINT,
     OPTION_TO_COME
 };
 
@@ -35,6 +36,10 @@ static const struct argp_option common_options[] = {
     {.name = "dry-run", .key = OPTION_DRY_RUN, .doc = "Say what would be done and change nothing"},
     {.name = "force", .key = OPTION_FORCE, .doc = "Override a gate; says which, and what it risks"},
     {.name = "timeout", .key = OPTION_TIMEOUT, .arg = "SECONDS", .doc = "Give up after so long (default 30)"},
+    {.name = "fingerprint",
+     .key = OPTION_FINGERPRINT,
+     .arg = "HEX",
+     .doc = "What a fingerprint must be, where one is to be compared"},
     {.name = "verbose", .key = 'v', .doc = "Show more"},
 /* Options of the commands that a later release brings. */
 #define TO_COME(option)                                                               \
@@ -51,7 +56,6 @@ static const struct argp_option common_options[] = {
     TO_COME("etcd-key"),
     TO_COME("etcd-prefix"),
     TO_COME("etcd-servers-overrides"),
-    TO_COME("fingerprint"),
 #undef TO_COME
     {0},
 };
@@ -90,6 +94,9 @@ static error_t take_common(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_KEY_FILE:
         options->key_file = arg;
+        return 0;
+    case OPTION_FINGERPRINT:
+        options->fingerprint = arg;
         return 0;
     case OPTION_YES:
         options->yes = true;

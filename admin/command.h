@@ -10,16 +10,17 @@
 
 /* Options that more than one command takes (keyturn(1), COMMON OPTIONS). */
 struct kt_options {
-    const char *config;   /* --config; NULL: not given */
-    const char *key_file; /* --key-file FILE or - */
-    bool json;            /* -o json */
-    bool yes;             /* --yes */
-    bool dry_run;         /* --dry-run */
-    bool force;           /* --force */
-    bool verbose;         /* -v */
-    unsigned timeout_s;   /* --timeout; default 30 */
-    const char *wrong;    /* what was wrong with them; NULL: nothing that has words */
-    bool to_come;         /* one was given that a later release brings */
+    const char *config;      /* --config; NULL: not given */
+    const char *key_file;    /* --key-file FILE or - */
+    bool json;               /* -o json */
+    bool yes;                /* --yes */
+    bool dry_run;            /* --dry-run */
+    bool force;              /* --force */
+    bool verbose;            /* -v */
+    unsigned timeout_s;      /* --timeout; default 30 */
+    const char *fingerprint; /* --fingerprint HEX */
+    const char *wrong;       /* what was wrong with them; NULL: nothing that has words */
+    bool to_come;            /* one was given that a later release brings */
 };
 extern const struct argp kt_options_argp;
 /* Of common options and of those to come, abbreviated or in a cluster too: whether it takes the next word as a value.
@@ -49,6 +50,13 @@ int kt_command_node_sign_pcrs(int argc, char **argv);
 int kt_command_node_suspend(int argc, char **argv);
 int kt_command_node_verify(int argc, char **argv);
 int kt_command_recovery_verify(int argc, char **argv);
+int kt_command_recovery_use(int argc, char **argv);
+int kt_command_recovery_replace(int argc, char **argv);
+int kt_command_node_request(int argc, char **argv);
+int kt_command_node_approve(int argc, char **argv);
+int kt_command_node_install(int argc, char **argv);
+int kt_command_node_list(int argc, char **argv);
+int kt_command_node_remove(int argc, char **argv);
 int kt_command_config_show(int argc, char **argv);
 int kt_command_version(int argc, char **argv);
 

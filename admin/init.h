@@ -36,6 +36,8 @@ struct kt_init {
     bool finished_earlier; /* a killed init had only keyturn.yaml left to write; in a dry run: it would be written */
 };
 
+/* One more --allow-uid; EINVAL if it is none, or one too many. */
+int kt_init_take_uid(struct kt_ids *ids, const char *arg);
 /* Fills config, paths, from the options; makes nothing. What keyturn.yaml could not have is refused. */
 bool kt_init_plan(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 /* "/real/directory/name", whether that name exists or not. Heap; NULL with errno: its directory does not. */
@@ -54,6 +56,14 @@ bool kt_init_clear(const struct kt_init *init, struct kt_error *err) KT_MUST_CHE
 void kt_init_undo(const struct kt_init *init);
 /* The staging directory, empty but for the opener's folder and work.yaml; locked. */
 bool kt_init_stage(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
+/* Its parts, for nodes that join (admin/join.h): the directory and its lock; the opener's folder and work.yaml. */
+bool kt_init_stage_open(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
+bool kt_init_stage_fill(const struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
+/* The state directory itself, of a node that has lost it. */
+bool kt_init_make_state_dir(const struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
+/* The planned configuration, with that state directory, as a file. */
+bool kt_init_write_config(const struct kt_init *init, const char *state_dir, const char *path,
+                          struct kt_error *err) KT_MUST_CHECK;
 /* Founds the keyring. *ret_document: its bytes; *ret_recovery: the recovery key. */
 bool kt_init_found(struct kt_init *init, struct kt_bytes *ret_document, struct kt_secret **ret_recovery,
                    struct kt_error *err) KT_MUST_CHECK;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/init.h"
 #include "admin/opener_local.h"
-#include "admin/secret_input.h"
-#include "admin/terminal.h"
+#include "admin/recovery_prove.h"
 #include "base/file.h"
-#include "base/printable.h"
 #include "keystore/recovery_key.h"
 
 #include <errno.h>
@@ -13,8 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define TYPING_TRIES 3
 
 /* uid and gid of one of accounts.*; KT_ANY_UID where all run under one uid. */
 static bool account_attrs(const char *account, mode_t mode, struct kt_file_attrs *ret, struct kt_error *err)
@@ -30,7 +26,7 @@ static bool account_attrs(const char *account, mode_t mode, struct kt_file_attrs
     return true;
 }
 
-static bool write_config(const struct kt_init *init, const char *state_dir, const char *path, struct kt_error *err)
+bool kt_init_write_config(const struct kt_init *init, const char *state_dir, const char *path, struct kt_error *err)
 {
     KT_CLEANUP(kt_free_p) struct kt_config *config = malloc(sizeof(*config));
     KT_CLEANUP_BYTES struct kt_bytes text = {0};
@@ -52,22 +48,37 @@ static bool make_home(struct kt_init *init, struct kt_error *err)
     return kt_init_make_dir(init, init->home, &attrs, err);
 }
 
-bool kt_init_stage(struct kt_init *init, struct kt_error *err)
+bool kt_init_stage_open(struct kt_init *init, struct kt_error *err)
 {
-    char path[KT_INIT_PATH_MAX + 64];
-    struct kt_file_attrs state_attrs, opener_attrs;
-    if (!account_attrs(init->config->account_keeper, 0711, &state_attrs, err) ||
-        !account_attrs(init->config->account_opener, 0700, &opener_attrs, err) || !make_home(init, err) ||
-        !kt_init_make_dir(init, init->staging, &state_attrs, err))
+    struct kt_file_attrs attrs;
+    if (!account_attrs(init->config->account_keeper, 0711, &attrs, err) || !make_home(init, err) ||
+        !kt_init_make_dir(init, init->staging, &attrs, err))
         return false;
     init->staged = kt_state_dir_open(init->staging, err);
-    if (!init->staged || !kt_init_clear(init, err))
-        return false;
+    return init->staged != NULL;
+}
+
+bool kt_init_make_state_dir(const struct kt_init *init, struct kt_error *err)
+{
+    struct kt_file_attrs attrs;
+    return account_attrs(init->config->account_keeper, 0711, &attrs, err) &&
+           kt_dir_make(AT_FDCWD, init->config->state_dir, &attrs, err);
+}
+
+bool kt_init_stage_fill(const struct kt_init *init, struct kt_error *err)
+{
+    char path[KT_INIT_PATH_MAX + 64];
+    struct kt_file_attrs attrs;
     kt_init_staged(init, "opener", path);
-    if (!kt_dir_make(AT_FDCWD, path, &opener_attrs, err))
+    if (!account_attrs(init->config->account_opener, 0700, &attrs, err) || !kt_dir_make(AT_FDCWD, path, &attrs, err))
         return false;
     kt_init_staged(init, "work.yaml", path);
-    return write_config(init, init->staging, path, err);
+    return kt_init_write_config(init, init->staging, path, err);
+}
+
+bool kt_init_stage(struct kt_init *init, struct kt_error *err)
+{
+    return kt_init_stage_open(init, err) && kt_init_clear(init, err) && kt_init_stage_fill(init, err);
 }
 
 bool kt_init_found(struct kt_init *init, struct kt_bytes *ret_document, struct kt_secret **ret_recovery,
@@ -97,83 +108,17 @@ bool kt_init_found(struct kt_init *init, struct kt_bytes *ret_document, struct k
     answer.document = (struct kt_bytes){0};
     *ret_recovery = KT_TAKE_PTR(recovery);
     /* From here on the opener has an owner to hold the document against. */
-    return write_config(init, init->staging, work, err);
-}
-
-static bool opens(struct kt_init *init, struct kt_slice document, const struct kt_secret *key, struct kt_error *err)
-{
-    char work[KT_INIT_PATH_MAX + 64];
-    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
-    const struct kt_opener_request request = {
-        .op = KT_OPENER_RECOVERY_VERIFY, .offered = document, .recovery_key = key};
-    kt_init_staged(init, "work.yaml", work);
-    return kt_opener_local(init->config, work, &request, &answer, err);
-}
-
-/* Written by kt_file_create that failed behind it: only then it is ours to remove. */
-static bool is_ours(const char *path, size_t len)
-{
-    struct stat st;
-    return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 07777) == 0600 &&
-           (size_t)st.st_size == len;
-}
-
-static bool prove_by_file(struct kt_init *init, struct kt_slice document, const struct kt_secret *text,
-                          struct kt_error *err)
-{
-    const struct kt_file_attrs attrs = {.mode = 0600, .uid = KT_ANY_UID, .gid = (gid_t)-1};
-    /* Its NUL becomes the line end, in locked memory. */
-    KT_CLEANUP(kt_secret_free_p)
-    struct kt_secret *line = kt_secret_new_copy(kt_secret_view(text), kt_secret_len(text), err);
-    if (!line)
-        return false;
-    kt_secret_bytes(line)[kt_secret_len(line) - 1] = '\n';
-    struct kt_error why = KT_ERROR_INIT;
-    const struct kt_slice bytes = KT_SLICE(kt_secret_view(line), kt_secret_len(line));
-    bool created = kt_file_create(AT_FDCWD, init->recovery_out, bytes, &attrs, &why);
-    init->recovery_made = created || (why.code != KT_E_EXISTS && is_ours(init->recovery_out, bytes.len));
-    if (!created) {
-        if (err)
-            *err = why;
-        return false;
-    }
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *back = kt_recovery_key_ask(init->recovery_out, "", err);
-    return back && opens(init, document, back, err);
-}
-
-static bool prove_by_typing(struct kt_init *init, struct kt_slice document, const struct kt_secret *text,
-                            struct kt_error *err)
-{
-    static const char before[] =
-        "\nThis is the recovery key. It is shown once, and it is the only way back when no node is "
-        "left.\nWrite it down and keep it offline:\n\n    ";
-    KT_CLEANUP(kt_fd_close_p) int terminal = kt_terminal_open(err);
-    if (terminal < 0)
-        return false;
-    if (write(terminal, before, sizeof(before) - 1) < 0 ||
-        write(terminal, kt_secret_view(text), kt_secret_len(text) - 1) < 0 || write(terminal, "\n\n", 2) < 0)
-        return kt_fail_errno(err, KT_E_IO, "the terminal");
-    for (int i = 0; i < TYPING_TRIES; i++) {
-        KT_CLEANUP(kt_secret_free_p)
-        struct kt_secret *typed = kt_terminal_read_secret(terminal, "Type it in, from your paper: ", err);
-        if (!typed && err && err->code == KT_E_IO)
-            return kt_error_prefix(err, "nothing was made");
-        KT_CLEANUP(kt_secret_free_p) struct kt_secret *key = typed ? kt_recovery_key_parse(typed, err) : NULL;
-        if (key && opens(init, document, key, err))
-            return true;
-        if (i + 1 < TYPING_TRIES && err)
-            dprintf(terminal, "%s\n", KT_PRINTABLE(err->message));
-    }
-    return kt_error_hint(err, "nothing was made, so the key above opens nothing: keyturn init shows a new one");
+    return kt_init_write_config(init, init->staging, work, err);
 }
 
 bool kt_init_prove(struct kt_init *init, struct kt_slice document, const struct kt_secret *recovery,
                    struct kt_error *err)
 {
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *text = kt_recovery_key_format(recovery, err);
-    if (!text)
-        return false;
-    return init->recovery_out ? prove_by_file(init, document, text, err) : prove_by_typing(init, document, text, err);
+    char work[KT_INIT_PATH_MAX + 64];
+    kt_init_staged(init, "work.yaml", work);
+    const struct kt_recovery_proof proof = {
+        .config = init->config, .config_path = work, .recovery_out = init->recovery_out, .document = document};
+    return kt_recovery_prove(&proof, recovery, &init->recovery_made, err);
 }
 
 /* Made by root, to be replaced by the keeper. */
@@ -251,7 +196,7 @@ static bool write_pending(const struct kt_init *init, struct kt_error *err)
     char pending[KT_INIT_PATH_MAX + 64];
     snprintf(pending, sizeof(pending), "%s/" KT_INIT_PENDING, init->config->state_dir);
     return sync_parent(init->config->state_dir, err) &&
-           write_config(init, init->config->state_dir, init->config_path, err) &&
+           kt_init_write_config(init, init->config->state_dir, init->config_path, err) &&
            kt_file_remove(AT_FDCWD, pending, err);
 }
 
@@ -260,7 +205,7 @@ bool kt_init_commit(struct kt_init *init, struct kt_slice document, struct kt_er
     char pending[KT_INIT_PATH_MAX + 64];
     kt_init_staged(init, KT_INIT_PENDING, pending);
     if (!make_run_dirs(init, err) || !install_keyring(init, document, err) ||
-        !write_config(init, init->config->state_dir, pending, err))
+        !kt_init_write_config(init, init->config->state_dir, pending, err))
         return false;
     if (rename(init->staging, init->config->state_dir) != 0)
         return kt_fail_errno(err, KT_E_IO, "%s: cannot become %s", init->staging, init->config->state_dir);

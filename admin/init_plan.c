@@ -10,6 +10,17 @@
 #include <string.h>
 #include <sys/stat.h>
 
+int kt_init_take_uid(struct kt_ids *ids, const char *arg)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long value = strtoul(arg, &end, 10);
+    if (errno || end == arg || *end || arg[0] == '-' || value >= UINT32_MAX || ids->n == KT_CONFIG_IDS_MAX)
+        return EINVAL;
+    ids->ids[ids->n++] = (uint32_t)value;
+    return 0;
+}
+
 static bool join(char *ret, size_t cap, const char *dir, const char *name, struct kt_error *err)
 {
     int len = snprintf(ret, cap, "%s/%s", dir, name);

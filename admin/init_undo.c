@@ -9,8 +9,9 @@
 #include <sys/stat.h>
 
 /* All that a staging directory ever holds, but for its lock and the opener's folder. */
-static const char *const staged_files[] = {"opener/node.key", "opener/node.tpm", "opener/node.lock", "keyring.yaml",
-                                           "floor",           "work.yaml",       KT_INIT_PENDING};
+static const char *const staged_files[] = {"opener/node.key", "opener/node.tpm", "opener/node.lock",
+                                           "keyring.yaml",    "floor",           "work.yaml",
+                                           "request",         "plan.yaml",       KT_INIT_PENDING};
 
 bool kt_init_make_dir(struct kt_init *init, const char *path, const struct kt_file_attrs *attrs, struct kt_error *err)
 {

@@ -19,18 +19,22 @@ const struct kt_command kt_commands[] = {
     {"node suspend", "", "Seal without a policy for one boot, before a firmware update", kt_command_node_suspend},
     {"node verify", "", "Prove that this node's key opens the keyring", kt_command_node_verify},
     {"recovery verify", "", "Prove that a recovery key opens the keyring", kt_command_recovery_verify},
+    {"recovery use", "", "Bring this node back with the recovery key", kt_command_recovery_use},
+    {"recovery replace", "", "Replace the recovery key, also one that is lost", kt_command_recovery_replace},
+    {"node request", "", "Ask to join: write a request for a member to approve", kt_command_node_request},
+    {"node approve", "REQUEST", "Let a node join, and write the bundle for it", kt_command_node_approve},
+    {"node install", "BUNDLE", "Join with the bundle that came back", kt_command_node_install},
+    {"node list", "", "List who can open the keyring", kt_command_node_list},
+    {"node remove", "NAME", "Take a node out of the keyring", kt_command_node_remove},
     {"config show", "", "Print the EncryptionConfiguration for a fresh cluster", kt_command_config_show},
     {"version", "", "Print the release", kt_command_version},
     {NULL, NULL, NULL, NULL},
 };
 
 const char *const kt_commands_to_come[] = {
-    "prepare",       "rotate",      "reencrypt",    "rotate-keys",     "retire",
-    "enable",        "disable",     "migrate",      "census",          "doctor",
-    "config check",  "config diff", "config apply", "config rollback", "config wire",
-    "config unwire", "key import",  "key restore",  "node request",    "node approve",
-    "node install",  "node list",   "node remove",  "recovery use",    "recovery replace",
-    "sync",          "audit",       NULL,
+    "prepare",     "rotate",        "reencrypt",  "rotate-keys",  "retire",      "enable",       "disable",
+    "migrate",     "census",        "doctor",     "config check", "config diff", "config apply", "config rollback",
+    "config wire", "config unwire", "key import", "key restore",  "sync",        "audit",        NULL,
 };
 
 static const char usage_text[] = "Usage: keyturn COMMAND [OPTION...]\n"

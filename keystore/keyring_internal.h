@@ -155,3 +155,29 @@ struct kt_edit_over {
 };
 bool kt_keyring_edit(struct kt_keyring *draft, struct kt_keyring_keys *keys, const struct kt_edit *edit,
                      const struct kt_edit_over *over, struct kt_error *err) KT_MUST_CHECK;
+
+/* keyring_write.c: the steps of writing, which the next generation (keyring_write.c) and the next membership
+ * (keyring_member.c) share. KT_E_REFUSED where a document would be too large. */
+bool kt_keyring_take_text(struct kt_text *t, struct kt_bytes *ret, struct kt_error *err) KT_MUST_CHECK;
+/* The change fits the keyring, and the keys were opened from it. */
+bool kt_keyring_check_change(const struct kt_keyring *keyring, const struct kt_keyring_keys *keys,
+                             const struct kt_keyring_change *change, struct kt_error *err) KT_MUST_CHECK;
+/* A draft of the generation after: its number, what was before it, when and by whom. On the heap. */
+struct kt_keyring *kt_keyring_draft_next(const struct kt_keyring *keyring, const struct kt_keyring_change *change,
+                                         struct kt_error *err) KT_MUST_CHECK;
+/* Keys, status key and signer; no keyring key, which is new in each generation. */
+struct kt_keyring_keys *kt_keyring_keys_copy(const struct kt_keyring_keys *from, struct kt_error *err) KT_MUST_CHECK;
+/* Part 2 signed by keys' signer, all three parts joined; the membership's signature stands in the draft. */
+bool kt_keyring_assemble(struct kt_keyring *draft, struct kt_slice membership, const struct kt_keyring_keys *keys,
+                         struct kt_bytes *ret, struct kt_error *err) KT_MUST_CHECK;
+/* A document that does not verify, or open for `own` with those keys, must not leave this process. */
+bool kt_keyring_read_back(const struct kt_bytes *document, const uint8_t owner[KT_HASH_LEN],
+                          const struct kt_keyring_keys *keys, const struct kt_p256 *own,
+                          struct kt_error *err) KT_MUST_CHECK;
+/* Fingerprint of the founding owner. */
+bool kt_keyring_founder(const struct kt_signatures *signatures, uint8_t ret[KT_HASH_LEN],
+                        struct kt_error *err) KT_MUST_CHECK;
+/* keyring_seal.c: every archived key from the old recovery recipient to the draft's. *ret_lost: how many do not open
+ * with it, since they were sealed to a recovery key that was lost; they stay as they are. */
+bool kt_keyring_reseal_archive(struct kt_keyring *draft, const struct kt_p256 *old, size_t *ret_lost,
+                               struct kt_error *err) KT_MUST_CHECK;

@@ -86,3 +86,34 @@ bool kt_keyring_seal_archived(const struct kt_keyring *draft, const struct kt_ke
     ret->len = kt_secret_len(bytes) + KT_HPKE_OVERHEAD;
     return true;
 }
+
+static bool reseal_one(struct kt_keyring *draft, size_t i, const struct kt_p256 *old, size_t *lost,
+                       struct kt_error *err)
+{
+    const struct kt_archived_info *archived = &draft->info.archive[i];
+    struct kt_key_info key = {.type = archived->type};
+    struct kt_aad info = {0};
+    struct kt_error why = KT_ERROR_INIT;
+    memcpy(key.id, archived->id, sizeof key.id);
+    kt_aad_archive(draft, key.id, key.type, &info);
+    KT_CLEANUP(kt_secret_free_p)
+    struct kt_secret *bytes = kt_hpke_open(old, kt_aad_view(&info), KT_SLICE(NULL, 0),
+                                           KT_SLICE(draft->archive[i].bytes, draft->archive[i].len), &why);
+    if (!bytes && why.code != KT_E_CRYPTO)
+        return kt_error_copy(err, &why);
+    if (bytes)
+        return kt_keyring_seal_archived(draft, &key, bytes, &draft->archive[i], err);
+    (*lost)++;
+    return true;
+}
+
+bool kt_keyring_reseal_archive(struct kt_keyring *draft, const struct kt_p256 *old, size_t *ret_lost,
+                               struct kt_error *err)
+{
+    size_t lost = 0;
+    for (size_t i = 0; i < draft->info.n_archive; i++)
+        if (!reseal_one(draft, i, old, &lost, err))
+            return false;
+    *ret_lost = lost;
+    return true;
+}

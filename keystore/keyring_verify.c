@@ -44,8 +44,8 @@ static bool check_founder(const struct kt_signatures *signatures, const uint8_t 
         "the keyring's founding owner is not the one that this node trusts: its fingerprint differs from `owner` in "
         "keyturn.yaml");
     return kt_error_hint(
-        err, "this keyring belongs to another cluster, or keyturn.yaml does; a node's `owner` never changes, "
-             "so do not edit it to make this pass");
+        err, "this keyring belongs to another cluster, or keyturn.yaml does; only after a lost recovery "
+             "key was replaced (keyturn recovery replace --lost) root writes another `owner`, having compared it");
 }
 
 /* A line of the table of §2. */

@@ -10,16 +10,15 @@
 
 #define LAST_TIME UINT64_C(253402300799) /* 9999-12-31T23:59:59Z, the last that can be written */
 
-static bool take_text(struct kt_text *t, struct kt_bytes *ret, struct kt_error *err)
+bool kt_keyring_take_text(struct kt_text *t, struct kt_bytes *ret, struct kt_error *err)
 {
     if (t->len <= KT_KEYRING_MAX)
         return kt_text_take(t, ret, err);
     return kt_fail(err, KT_E_REFUSED, "the keyring would have %zu bytes: expected at most %u", t->len, KT_KEYRING_MAX);
 }
 
-/* Part 2 signed, all three joined. */
-static bool assemble(struct kt_keyring *draft, struct kt_slice membership, const struct kt_keyring_keys *keys,
-                     struct kt_bytes *ret, struct kt_error *err)
+bool kt_keyring_assemble(struct kt_keyring *draft, struct kt_slice membership, const struct kt_keyring_keys *keys,
+                         struct kt_bytes *ret, struct kt_error *err)
 {
     KT_CLEANUP(kt_text_done) struct kt_text list = {0};
     KT_CLEANUP(kt_text_done) struct kt_text all = {0};
@@ -36,7 +35,7 @@ static bool assemble(struct kt_keyring *draft, struct kt_slice membership, const
     kt_text_add_bytes(&all, list.data, list.len);
     kt_text_add(&all, KT_KEYRING_SEPARATOR);
     kt_signatures_emit(&draft->signatures, &all);
-    return take_text(&all, ret, err);
+    return kt_keyring_take_text(&all, ret, err);
 }
 
 static bool same_keys(const struct kt_keyring_keys *a, const struct kt_keyring_keys *b)
@@ -48,9 +47,8 @@ static bool same_keys(const struct kt_keyring_keys *a, const struct kt_keyring_k
     return same;
 }
 
-/* A document that does not open again must not leave this process. */
-static bool read_back(const struct kt_bytes *document, const uint8_t owner[KT_HASH_LEN],
-                      const struct kt_keyring_keys *keys, const struct kt_p256 *own, struct kt_error *err)
+bool kt_keyring_read_back(const struct kt_bytes *document, const uint8_t owner[KT_HASH_LEN],
+                          const struct kt_keyring_keys *keys, const struct kt_p256 *own, struct kt_error *err)
 {
     KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *keyring = kt_keyring_verify(kt_bytes_view(document), owner, err);
     if (!keyring)
@@ -62,7 +60,7 @@ static bool read_back(const struct kt_bytes *document, const uint8_t owner[KT_HA
            kt_fail(err, KT_E_INTERNAL, "the keyring just written has other keys than were put into it");
 }
 
-static bool owner_fingerprint(const struct kt_signatures *signatures, uint8_t ret[KT_HASH_LEN], struct kt_error *err)
+bool kt_keyring_founder(const struct kt_signatures *signatures, uint8_t ret[KT_HASH_LEN], struct kt_error *err)
 {
     const struct kt_slice founder = KT_SLICE(signatures->owners[0], KT_P256_PUBLIC);
     return kt_sha256(&founder, 1, ret, err);
@@ -119,7 +117,7 @@ static bool found_membership(struct kt_keyring *draft, const struct kt_keyring_f
     draft->signatures.n_owners = 1;
     kt_text_init(&text, TEXT_MAX);
     kt_membership_emit(draft, &text);
-    if (!take_text(&text, ret, err))
+    if (!kt_keyring_take_text(&text, ret, err))
         return false;
     const struct kt_slice part = kt_bytes_view(ret);
     return kt_sha256(&part, 1, draft->membership_hash, err) &&
@@ -171,9 +169,10 @@ bool kt_keyring_found(const struct kt_keyring_founding *founding, struct kt_byte
     KT_CLEANUP(kt_p256_free_p) struct kt_p256 *recovery = kt_recovery_key_recipient(founding->recovery_key, err);
     if (!draft || !keys || !recovery || !found_membership(draft, founding, keys, &membership, err) ||
         !found_list(draft, founding, keys, err) || !kt_keyring_seal(draft, keys, err) ||
-        !assemble(draft, kt_bytes_view(&membership), keys, &document, err) ||
-        !owner_fingerprint(&draft->signatures, owner, err) || !read_back(&document, owner, keys, founding->own, err) ||
-        !read_back(&document, owner, keys, recovery, err))
+        !kt_keyring_assemble(draft, kt_bytes_view(&membership), keys, &document, err) ||
+        !kt_keyring_founder(&draft->signatures, owner, err) ||
+        !kt_keyring_read_back(&document, owner, keys, founding->own, err) ||
+        !kt_keyring_read_back(&document, owner, keys, recovery, err))
         return false;
     *ret_document = document;
     document = (struct kt_bytes){0};
@@ -182,8 +181,8 @@ bool kt_keyring_found(const struct kt_keyring_founding *founding, struct kt_byte
 }
 
 /* The next generation. */
-static bool check_change(const struct kt_keyring *keyring, const struct kt_keyring_keys *keys,
-                         const struct kt_keyring_change *change, struct kt_error *err)
+bool kt_keyring_check_change(const struct kt_keyring *keyring, const struct kt_keyring_keys *keys,
+                             const struct kt_keyring_change *change, struct kt_error *err)
 {
     if (keys->n != keyring->info.n_keys || memcmp(keys->keyring_hash, keyring->info.hash, KT_HASH_LEN) != 0)
         return kt_fail(err, KT_E_INTERNAL, "the keys were opened from another keyring than the one to change");
@@ -200,8 +199,8 @@ static bool check_change(const struct kt_keyring *keyring, const struct kt_keyri
     return true;
 }
 
-static struct kt_keyring *draft_next(const struct kt_keyring *keyring, const struct kt_keyring_change *change,
-                                     struct kt_error *err)
+struct kt_keyring *kt_keyring_draft_next(const struct kt_keyring *keyring, const struct kt_keyring_change *change,
+                                         struct kt_error *err)
 {
     struct kt_keyring *draft = kt_keyring_new(err);
     if (!draft)
@@ -215,7 +214,7 @@ static struct kt_keyring *draft_next(const struct kt_keyring *keyring, const str
     return draft;
 }
 
-static struct kt_keyring_keys *copy_keys(const struct kt_keyring_keys *from, struct kt_error *err)
+struct kt_keyring_keys *kt_keyring_keys_copy(const struct kt_keyring_keys *from, struct kt_error *err)
 {
     KT_CLEANUP(kt_keyring_keys_free_p) struct kt_keyring_keys *keys = kt_keyring_keys_new(err);
     if (!keys)
@@ -246,13 +245,15 @@ bool kt_keyring_write(const struct kt_keyring *keyring, const struct kt_keyring_
 {
     KT_CLEANUP(kt_bytes_done) struct kt_bytes document = {0};
     uint8_t owner[KT_HASH_LEN] = {0};
-    if (!check_change(keyring, keys, change, err))
+    if (!kt_keyring_check_change(keyring, keys, change, err))
         return false;
-    KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *draft = draft_next(keyring, change, err);
-    KT_CLEANUP(kt_keyring_keys_free_p) struct kt_keyring_keys *next = copy_keys(keys, err);
+    KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *draft = kt_keyring_draft_next(keyring, change, err);
+    KT_CLEANUP(kt_keyring_keys_free_p) struct kt_keyring_keys *next = kt_keyring_keys_copy(keys, err);
     if (!draft || !next || !apply_edits(keyring, draft, next, change, err) || !kt_keyring_seal(draft, next, err) ||
-        !kt_key_list_check(draft, err) || !assemble(draft, keyring->parts.membership, next, &document, err) ||
-        !owner_fingerprint(&draft->signatures, owner, err) || !read_back(&document, owner, next, keys->own, err))
+        !kt_key_list_check(draft, err) ||
+        !kt_keyring_assemble(draft, keyring->parts.membership, next, &document, err) ||
+        !kt_keyring_founder(&draft->signatures, owner, err) ||
+        !kt_keyring_read_back(&document, owner, next, keys->own, err))
         return false;
     *ret_document = document;
     document = (struct kt_bytes){0};

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/secret.h"
 #include "base/spawn.h"
+#include "keystore/enrolment.h"
 #include "keystore/floor.h"
 #include "keystore/keyring.h"
 #include "keystore/tpm_policy.h"
@@ -34,6 +35,28 @@ enum kt_opener_op {
     KT_OPENER_CHECK,           /* will the sealed key open at the next boot? Or the values of tpm_pcrs. Out: tpm */
     KT_OPENER_SUSPEND,         /* as RESEAL, under no policy until the next boot */
     KT_OPENER_NODE_VERIFY,     /* open `current` with this node's key, change nothing. Out: info */
+
+    /* Members (opener_ops_member.c): over `current`, which must be the newest of all that is given
+     * (KT_E_KEYRING_STALE); opened with the recovery key, but for RECOVERY_LOST. Out: document, owner, info of what it
+     * is made over; where nothing is to be changed any more, `same` and no document. */
+    KT_OPENER_REQUEST = 32,     /* this node's private half, made or found. Out: header, the request's text */
+    KT_OPENER_APPROVE,          /* the requesting node becomes a recipient */
+    KT_OPENER_REMOVE,           /* member.name is one no more */
+    KT_OPENER_SIGN_BUNDLE,      /* `current` is in force, and the requesting node in it. Out: header, of a bundle */
+    KT_OPENER_BUNDLE,           /* is that bundle for our request, by its owner, and does it open? Out: info, owner */
+    KT_OPENER_RECOVERY_USE,     /* like REQUEST and APPROVE in one, for this node itself */
+    KT_OPENER_RECOVERY_REPLACE, /* the present recovery key and a new one */
+    KT_OPENER_RECOVERY_LOST,    /* only a new one; opened with this node's key */
+    KT_OPENER_OP_END,
+};
+
+/* What the operations on members take besides. */
+struct kt_opener_member {
+    struct kt_slice request;                  /* APPROVE, SIGN_BUNDLE, BUNDLE: the request's text */
+    struct kt_slice header;                   /* BUNDLE: its lines; the keyring is `offered` */
+    const char *name;                         /* REMOVE: who; APPROVE: whose key is replaced, or "" */
+    const char *provider;                     /* SIGN_BUNDLE */
+    const struct kt_secret *new_recovery_key; /* RECOVERY_REPLACE, RECOVERY_LOST */
 };
 
 struct kt_opener_request {
@@ -58,6 +81,7 @@ struct kt_opener_request {
     /* CREATE of kind tpm2, RESEAL: what the key is sealed under. NULL: none; RESEAL: the policy in force. */
     const struct kt_tpm_policy *tpm_policy;
     struct kt_tpm_pcrs tpm_pcrs; /* CHECK: only bank and mask; mask 0: those of the policy */
+    struct kt_opener_member member;
 };
 
 struct kt_opener_answer {
@@ -76,6 +100,8 @@ struct kt_opener_answer {
     struct kt_bytes document;   /* CREATE, EDIT */
     uint8_t owner[KT_HASH_LEN]; /* CREATE: founding owner's fingerprint, to be pinned */
     struct kt_tpm_report *tpm;  /* CHECK */
+    struct kt_bytes header;     /* REQUEST, SIGN_BUNDLE */
+    uint64_t n_lost; /* RECOVERY_REPLACE, RECOVERY_LOST: archived keys that the new recovery key does not open */
 };
 void kt_opener_answer_done(struct kt_opener_answer *answer);
 #define KT_CLEANUP_OPENER_ANSWER KT_CLEANUP(kt_opener_answer_done)

@@ -70,7 +70,7 @@ static bool frame_request(struct kt_opener_call *call, const struct kt_opener_re
 
 static bool frame_recovery(struct kt_opener_call *call, const struct kt_opener_request *request, struct kt_error *err)
 {
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *body = kt_opener_recovery_encode(request->recovery_key, err);
+    KT_CLEANUP(kt_secret_free_p) struct kt_secret *body = kt_opener_recovery_encode(request, err);
 
     if (!body)
         return false;

@@ -243,6 +243,42 @@ static bool is_foreign(const struct kt_opener_case *sources, const struct kt_ope
                   KT_KEYRING_ID_LEN) != 0;
 }
 
+static bool is_covered_key(const struct kt_keyring_info *offered, const char *id, enum kt_key_type type)
+{
+    size_t i = find_key(offered, offered->n_keys, id);
+
+    return i < offered->n_keys ? offered->keys[i].type == type : is_listed_or_archived(offered, id);
+}
+
+/* A keyring of this cluster all of whose keys the offered one lists or archives, as far as can be told without opening
+ * it: this node's private half was replaced, so it will never open, and nothing but it would be lost. */
+static bool is_covered(const struct kt_opener_case *sources, const struct kt_opener_source *old)
+{
+    const struct kt_keyring_info *offered = kt_keyring_info(sources->offered.keyring);
+    const struct kt_keyring_info *info = old->keyring ? kt_keyring_info(old->keyring) : NULL;
+
+    if (!info || is_foreign(sources, old) || old->unopened.code != KT_E_KEYRING_RECIPIENT)
+        return false;
+    for (size_t i = 0; i < info->n_keys; i++)
+        if (!is_covered_key(offered, info->keys[i].id, info->keys[i].type))
+            return false;
+    for (size_t i = 0; i < info->n_archive; i++)
+        if (!is_covered_key(offered, info->archive[i].id, info->archive[i].type))
+            return false;
+    return true;
+}
+
+/* One that does not verify was noted when that was found. */
+static bool judge_unopened(const struct kt_opener_case *sources, const struct kt_opener_source *old,
+                           struct kt_opener_answer *answer)
+{
+    bool keep = old->bytes.len > 0 && !is_covered(sources, old);
+
+    if (keep && old->keyring)
+        kt_opener_note(answer, "%s does not open: %s", old->name, old->unopened.message);
+    return keep;
+}
+
 static bool judge_source(const struct kt_opener_case *sources, const struct kt_opener_source *old,
                          struct kt_opener_answer *answer, bool *keep, struct kt_error *err)
 {
@@ -251,7 +287,7 @@ static bool judge_source(const struct kt_opener_case *sources, const struct kt_o
     struct kt_error why = KT_ERROR_INIT;
 
     if (!old->keyring || !old->keys) {
-        *keep = old->bytes.len > 0; /* why was noted when it was opened */
+        *keep = judge_unopened(sources, old, answer);
         return true;
     }
     if (is_foreign(sources, old)) {

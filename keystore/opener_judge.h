@@ -13,7 +13,8 @@ struct kt_opener_source {
     const char *name; /* for messages: "keyring.yaml", "superseded/1-3.yaml" */
     struct kt_slice bytes;
     struct kt_keyring *keyring;   /* NULL: it does not verify */
-    struct kt_keyring_keys *keys; /* NULL: it does not open */
+    struct kt_keyring_keys *keys; /* NULL: it does not open, and this is why: */
+    struct kt_error unopened;
 };
 
 struct kt_opener_case {

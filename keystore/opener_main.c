@@ -64,7 +64,7 @@ static bool serve(struct kt_opener_ops *ops, uint64_t deadline_ns, struct kt_ope
 {
     KT_CLEANUP_BYTES struct kt_bytes body = {.data = NULL};
     KT_CLEANUP(kt_secret_free_p) struct kt_secret *frame = NULL;
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *recovery_key = NULL;
+    KT_CLEANUP(kt_opener_secrets_done) struct kt_opener_secrets secrets = {.recovery_key = NULL};
     struct kt_opener_storage storage = {.node = ""};
     struct kt_opener_request request = {.op = 0};
 
@@ -72,9 +72,10 @@ static bool serve(struct kt_opener_ops *ops, uint64_t deadline_ns, struct kt_ope
         !kt_opener_request_decode(kt_bytes_view(&body), &storage, &request, err))
         return false;
     frame = kt_frame_recv_secret(SOCKET_FD, KT_OPENER_RECOVERY_MAX, deadline_ns, err);
-    if (!frame || !kt_opener_recovery_decode(frame, &recovery_key, err))
+    if (!frame || !kt_opener_recovery_decode(frame, &secrets, err))
         return false;
-    request.recovery_key = recovery_key;
+    request.recovery_key = secrets.recovery_key;
+    request.member.new_recovery_key = secrets.new_recovery_key;
     return kt_opener_perform(ops, &request, ret, err);
 }
 

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "keystore/kdf.h"
 #include "keystore/opener_judge.h"
+#include "keystore/opener_ops_internal.h"
 #include "keystore/recipient.h"
 
 #include <errno.h>
@@ -103,22 +104,26 @@ static bool open_source(struct kt_opener_source *source, const struct kt_p256 *o
     return source->keys != NULL;
 }
 
-/* What this node has must not stand in the way of a good keyring: what is wrong with it is only noted. */
-static void verify_old(const struct kt_opener_ops *ops, struct kt_opener_source *source,
+/* What this node has must not stand in the way of a good keyring: what is wrong with it is only noted. After root has
+ * pinned a new founding owner, what was installed under the one before, as the floor tells, still has its keys. */
+static void verify_old(const struct kt_opener_ops *ops, const struct kt_floor *floor, struct kt_opener_source *source,
                        struct kt_opener_answer *answer)
 {
     struct kt_error why = KT_ERROR_INIT;
 
-    if (!verify(ops, source, &why))
+    if (verify(ops, source, &why))
+        return;
+    if (floor->membership != 0)
+        source->keyring = kt_keyring_verify(source->bytes, floor->founder, NULL);
+    if (!source->keyring)
         kt_opener_note(answer, "%s does not verify: %s", source->name, why.message);
 }
 
-static void open_old(struct kt_opener_source *source, const struct kt_p256 *own, struct kt_opener_answer *answer)
+/* One that does not open is judged by what it says in clear (opener_judge.c). */
+static void open_old(struct kt_opener_source *source, const struct kt_p256 *own)
 {
-    struct kt_error why = KT_ERROR_INIT;
-
-    if (source->keyring && !open_source(source, own, &why))
-        kt_opener_note(answer, "%s does not open: %s", source->name, why.message);
+    if (source->keyring)
+        (void)!open_source(source, own, &source->unopened);
 }
 
 static bool gather(const struct kt_opener_ops *ops, const struct kt_opener_request *request, struct source_names *names,
@@ -167,16 +172,16 @@ static void verify_all_old(const struct kt_opener_ops *ops, struct kt_opener_cas
                            struct kt_opener_answer *answer)
 {
     if (sources->current.bytes.data)
-        verify_old(ops, &sources->current, answer);
+        verify_old(ops, &sources->floor, &sources->current, answer);
     for (size_t i = 0; i < sources->n_superseded; i++)
-        verify_old(ops, &sources->superseded[i], answer);
+        verify_old(ops, &sources->floor, &sources->superseded[i], answer);
 }
 
-static void open_all_old(struct kt_opener_case *sources, const struct kt_p256 *own, struct kt_opener_answer *answer)
+static void open_all_old(struct kt_opener_case *sources, const struct kt_p256 *own)
 {
-    open_old(&sources->current, own, answer);
+    open_old(&sources->current, own);
     for (size_t i = 0; i < sources->n_superseded; i++)
-        open_old(&sources->superseded[i], own, answer);
+        open_old(&sources->superseded[i], own);
 }
 
 static bool open_keyring(struct kt_opener_ops *ops, const struct kt_opener_request *request,
@@ -196,7 +201,7 @@ static bool open_keyring(struct kt_opener_ops *ops, const struct kt_opener_reque
         return false;
     if (ops->note[0])
         kt_opener_note(answer, "%s", ops->note);
-    open_all_old(&sources, own, answer);
+    open_all_old(&sources, own);
     return kt_opener_copy_info(sources.offered.keyring, answer, err) && copy_keys(sources.offered.keys, answer, err) &&
            kt_opener_judge_keys(&sources, answer, err);
 }
@@ -210,7 +215,7 @@ static bool describe(struct kt_opener_ops *ops, const struct kt_opener_request *
     return keyring && kt_opener_copy_info(keyring, answer, err);
 }
 
-static bool need_recovery_key(const struct kt_opener_request *request, struct kt_error *err)
+bool kt_opener_need_recovery_key(const struct kt_opener_request *request, struct kt_error *err)
 {
     return request->recovery_key || kt_fail(err, KT_E_RECOVERY_KEY, "this needs the recovery key, and none was given");
 }
@@ -223,7 +228,7 @@ static bool recovery_verify(struct kt_opener_ops *ops, const struct kt_opener_re
     KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *keyring = NULL;
     KT_CLEANUP(kt_p256_free_p) struct kt_p256 *own = NULL;
 
-    if (!need_recovery_key(request, err))
+    if (!kt_opener_need_recovery_key(request, err))
         return false;
     keyring = kt_keyring_verify(request->offered, ops->config->owner, err);
     if (!keyring)
@@ -235,8 +240,8 @@ static bool recovery_verify(struct kt_opener_ops *ops, const struct kt_opener_re
     return keys && kt_opener_copy_info(keyring, answer, err);
 }
 
-static struct kt_p256 *make_own(struct kt_opener_ops *ops, const struct kt_opener_request *request,
-                                struct kt_error *err)
+struct kt_p256 *kt_opener_make_own(struct kt_opener_ops *ops, const struct kt_opener_request *request,
+                                   struct kt_error *err)
 {
     const struct kt_recipient_ops *kind = find_kind(request->kind, err);
     struct kt_p256 *own = NULL;
@@ -267,9 +272,9 @@ static bool create(struct kt_opener_ops *ops, const struct kt_opener_request *re
                                            .key_name = request->key_name,
                                            .now = request->now};
 
-    if (!need_recovery_key(request, err))
+    if (!kt_opener_need_recovery_key(request, err))
         return false;
-    own = make_own(ops, request, err);
+    own = kt_opener_make_own(ops, request, err);
     if (!own)
         return false;
     founding.own = own;
@@ -311,6 +316,14 @@ static const struct {
     [KT_OPENER_CHECK] = {false, kt_opener_check},
     [KT_OPENER_SUSPEND] = {false, kt_opener_suspend},
     [KT_OPENER_NODE_VERIFY] = {false, kt_opener_node_verify},
+    [KT_OPENER_REQUEST] = {true, kt_opener_op_request},
+    [KT_OPENER_APPROVE] = {false, kt_opener_op_approve},
+    [KT_OPENER_REMOVE] = {false, kt_opener_op_remove},
+    [KT_OPENER_SIGN_BUNDLE] = {false, kt_opener_op_sign_bundle},
+    [KT_OPENER_BUNDLE] = {true, kt_opener_op_bundle},
+    [KT_OPENER_RECOVERY_USE] = {true, kt_opener_op_recovery_use},
+    [KT_OPENER_RECOVERY_REPLACE] = {false, kt_opener_op_recovery_replace},
+    [KT_OPENER_RECOVERY_LOST] = {false, kt_opener_op_recovery_lost},
 };
 
 void kt_opener_undo(struct kt_opener_ops *ops)

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define REQUEST_FIXED 16384u /* more than everything but the documents */
+#define REQUEST_FIXED 32768u /* more than everything but the documents */
 
 bool kt_wire_alloc(size_t cap, struct kt_bytes *ret, struct kt_writer *w, struct kt_error *err)
 {
@@ -215,6 +215,7 @@ bool kt_opener_request_encode(const struct kt_opener_request *request, struct kt
     put_superseded(&w, request);
     put_edits(&w, request);
     kt_wire_put_tpm(&w, request);
+    kt_wire_put_member(&w, &request->member);
     return kt_wire_finish(&bytes, &w, ret, err);
 }
 
@@ -234,7 +235,7 @@ bool kt_opener_request_decode(struct kt_slice body, struct kt_opener_storage *st
     kt_reader_init(&r, body);
     if (kt_reader_u16(&r) != KT_WIRE_VERSION)
         return malformed(err);
-    request.op = kt_wire_enum(&r, KT_OPENER_NODE_VERIFY);
+    request.op = kt_wire_enum(&r, KT_OPENER_OP_END - 1);
     request.accept_older = kt_wire_bool(&r);
     request.kind = kt_wire_enum(&r, KT_RECIPIENT_RECOVERY);
     request.type = kt_wire_enum(&r, KT_KEY_SECRETBOX);
@@ -249,44 +250,9 @@ bool kt_opener_request_decode(struct kt_slice body, struct kt_opener_storage *st
     get_superseded(&r, storage, &request);
     get_edits(&r, storage, &request);
     kt_wire_get_tpm(&r, storage, &request);
+    kt_wire_member(&r, storage, &request.member);
     if (!kt_reader_end(&r) || request.op == 0)
         return malformed(err);
     *ret = request;
-    return true;
-}
-
-struct kt_secret *kt_opener_recovery_encode(const struct kt_secret *recovery_key, struct kt_error *err)
-{
-    size_t len = recovery_key ? kt_secret_len(recovery_key) : 0;
-    struct kt_secret *body = NULL;
-
-    if (recovery_key && len != KT_RECOVERY_KEY_BYTES) {
-        (void)kt_fail(err, KT_E_RECOVERY_KEY, "the recovery key has %zu bytes instead of %u", len,
-                      KT_RECOVERY_KEY_BYTES);
-        return NULL;
-    }
-    body = kt_secret_new(1 + len, err);
-    if (!body || !recovery_key)
-        return body;
-    kt_secret_bytes(body)[0] = 1;
-    memcpy(kt_secret_bytes(body) + 1, kt_secret_view(recovery_key), len);
-    return body;
-}
-
-bool kt_opener_recovery_decode(const struct kt_secret *body, struct kt_secret **ret, struct kt_error *err)
-{
-    const uint8_t *bytes = kt_secret_view(body);
-    struct kt_secret *key = NULL;
-
-    if (kt_secret_len(body) == 1 && bytes[0] == 0) {
-        *ret = NULL;
-        return true;
-    }
-    if (kt_secret_len(body) != KT_OPENER_RECOVERY_MAX || bytes[0] != 1)
-        return malformed(err);
-    key = kt_secret_new_copy(bytes + 1, KT_RECOVERY_KEY_BYTES, err);
-    if (!key)
-        return false;
-    *ret = key;
     return true;
 }

@@ -10,8 +10,8 @@
 #define KT_OPENER_SECRET_MAX  ((size_t)2 * KT_KEYS_MAX * (KT_KEY_BYTES + 1u) + 4u)
 
 /* A request is two frames: the public part without any secret (below), then one that is received into locked memory:
- * one byte, 1 if the recovery key follows, and its bytes. */
-#define KT_OPENER_RECOVERY_MAX (1u + KT_RECOVERY_KEY_BYTES)
+ * one byte, 1 if the recovery key follows, plus 2 if a new one does, and their bytes. */
+#define KT_OPENER_RECOVERY_MAX (1u + 2u * KT_RECOVERY_KEY_BYTES)
 bool kt_opener_request_encode(const struct kt_opener_request *request, struct kt_bytes *ret,
                               struct kt_error *err) KT_MUST_CHECK;
 /* Slices of *ret point into body; recovery_key is set by the caller. *storage holds what needs a home (edits, names).
@@ -22,12 +22,20 @@ struct kt_opener_storage {
     char key_name[KT_NAME_MAX + 1];
     char superseded_names[KT_SUPERSEDED_MAX][KT_SOURCE_MAX];
     struct kt_tpm_policy tpm_policy;
+    char member_name[KT_NAME_MAX + 1];
+    char provider[KT_NAME_MAX + 1];
 };
 bool kt_opener_request_decode(struct kt_slice body, struct kt_opener_storage *storage, struct kt_opener_request *ret,
                               struct kt_error *err) KT_MUST_CHECK;
-/* The second frame, both ways; recovery_key may be NULL, and *ret is NULL if none was sent. */
-struct kt_secret *kt_opener_recovery_encode(const struct kt_secret *recovery_key, struct kt_error *err) KT_MUST_CHECK;
-bool kt_opener_recovery_decode(const struct kt_secret *body, struct kt_secret **ret,
+/* The second frame, both ways; either key may be NULL, and what was not sent is NULL. */
+struct kt_opener_secrets {
+    struct kt_secret *recovery_key;
+    struct kt_secret *new_recovery_key;
+};
+void kt_opener_secrets_done(struct kt_opener_secrets *secrets);
+struct kt_secret *kt_opener_recovery_encode(const struct kt_opener_request *request,
+                                            struct kt_error *err) KT_MUST_CHECK;
+bool kt_opener_recovery_decode(const struct kt_secret *body, struct kt_opener_secrets *ret,
                                struct kt_error *err) KT_MUST_CHECK;
 
 /* failure: NULL for success. A failure has no second frame. */

@@ -17,6 +17,7 @@ void kt_opener_answer_done(struct kt_opener_answer *answer)
     free(answer->tpm);
     answer->tpm = NULL;
     kt_bytes_done(&answer->document);
+    kt_bytes_done(&answer->header);
 }
 
 static void put_key(struct kt_writer *w, const struct kt_key_info *key)
@@ -140,6 +141,7 @@ static void put_success(struct kt_writer *w, const struct kt_opener_answer *answ
     kt_writer_bytes(w, answer->owner, KT_HASH_LEN);
     put_info(w, answer->info);
     kt_wire_put_tpm_answer(w, answer);
+    kt_wire_put_member_answer(w, answer);
 }
 
 static void put_failure(struct kt_writer *w, const struct kt_error *failure)
@@ -220,7 +222,7 @@ static bool get_success(struct kt_reader *r, struct kt_opener_answer *ret, struc
             return kt_fail(err, KT_E_NOMEM, "no memory for the keyring's contents");
         get_info(r, ret->info);
     }
-    if (!kt_wire_get_tpm_answer(r, ret, err))
+    if (!kt_wire_get_tpm_answer(r, ret, err) || !kt_wire_member_answer(r, ret, err))
         return false;
     return kt_reader_end(r) || malformed(err);
 }

@@ -23,8 +23,14 @@ void kt_wire_copy(struct kt_reader *r, void *ret, size_t len);
 void kt_wire_put_floor(struct kt_writer *w, const struct kt_floor *floor);
 void kt_wire_floor(struct kt_reader *r, struct kt_floor *ret);
 
-/* opener_wire_tpm.c: the last part of a request and of an answer. */
+/* opener_wire_tpm.c: a part of requests and answers. */
 void kt_wire_put_tpm(struct kt_writer *w, const struct kt_opener_request *request);
 void kt_wire_get_tpm(struct kt_reader *r, struct kt_opener_storage *storage, struct kt_opener_request *ret);
 void kt_wire_put_tpm_answer(struct kt_writer *w, const struct kt_opener_answer *answer);
 bool kt_wire_get_tpm_answer(struct kt_reader *r, struct kt_opener_answer *ret, struct kt_error *err) KT_MUST_CHECK;
+
+/* opener_wire_member.c: what stands at the end of requests and answers. */
+void kt_wire_put_member(struct kt_writer *w, const struct kt_opener_member *member);
+void kt_wire_member(struct kt_reader *r, struct kt_opener_storage *storage, struct kt_opener_member *ret);
+void kt_wire_put_member_answer(struct kt_writer *w, const struct kt_opener_answer *answer);
+bool kt_wire_member_answer(struct kt_reader *r, struct kt_opener_answer *ret, struct kt_error *err) KT_MUST_CHECK;

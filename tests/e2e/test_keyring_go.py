@@ -292,5 +292,75 @@ class Refusals(Case):
         proved("a chain of three owners, each signed by the one before, is followed")
 
 
+class Members(Case):
+    """Requests, bundles and owners that follow each other, as keyturn makes them, read by the second implementation."""
+
+    def new_node(self, *words):
+        command = [harness.KEYTURN, "node", *words, "--dir", self.workspace.path / "n", "-o", "json"]
+        run = subprocess.run([*map(str, command)], text=True, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return json.loads(run.stdout)
+
+    def test_1_request_and_bundle(self):
+        request, bundle = self.workspace.path / "n.request", self.workspace.path / "n.bundle"
+        asked = self.new_node("request", "--node", "node-2", "--out", request)
+        seen = json.loads(self.go.run("request", request))
+        self.assertEqual({k: asked[k] for k in ("node", "recipient", "fingerprint")}, {k: seen[k] for k in ("node", "recipient", "fingerprint")})
+        answer = self.daemon.keyturn("node", "approve", request, "--fingerprint", asked["fingerprint"], "--key-file",
+                                     self.daemon.recovery, "--out", bundle, "-o", "json")
+        self.assertEqual(answer.exit, 0, repr(answer))
+        seen = json.loads(self.go.run("bundle", request, bundle))
+        self.assertEqual((seen["founder"], seen["owner"], seen["provider"]), (self.daemon.owner(), answer.json()["fingerprint"], "keyturn"))
+        self.assertEqual((seen["membership"], seen["generation"]), (2, 2))
+        bundle.write_bytes(bundle.read_bytes().replace(b"provider: k", b"provider: x", 1))
+        with self.assertRaisesRegex(RuntimeError, "BUNDLE_OWNER"):
+            self.go.run("bundle", request, bundle)
+        proved("a request and a bundle of keyturn's are read, and a changed one is refused, by the second implementation")
+
+    def test_2_owners_follow_each_other(self):
+        archived = self.go.open()["keys"][0]
+        self.accept(self.go.next(self.out, "add:second"))
+        fresh = self.go.open()["keys"][-1]["id"]
+        self.accept(self.go.next(self.out, f"activate:{fresh}"))
+        self.accept(self.go.next(self.out, f"archive:{archived['id']}"))
+        for name in ("first", "second"):
+            new = self.workspace.path / f"recovery.{name}"
+            answer = self.daemon.keyturn("recovery", "replace", "--key-file", self.daemon.recovery, "--recovery-out", new, "--yes", "-o", "json")
+            self.assertEqual(answer.exit, 0, repr(answer))
+            self.daemon.recovery = new
+        self.go.by_recovery = ["--recovery", f"@{self.daemon.recovery}", "--owner", self.daemon.owner()]
+        seen = self.go.open(self.go.by_recovery)
+        self.assertEqual(seen["archive"][0]["bytes"], archived["bytes"])
+        self.assertEqual(seen["membership"], self.daemon.status()["keyring"]["membership"])
+        self.accept(self.go.member(self.out, "new-signer"))
+        proved("a keyring with a chain of three owners of keyturn's opens, its archive too, and is written on")
+
+    def test_3_removal(self):
+        before = self.go.open()
+        answer = self.daemon.keyturn("node", "remove", "node-2", "--key-file", self.daemon.recovery, "--yes", "-o", "json")
+        self.assertEqual(answer.exit, 0, repr(answer))
+        after = self.go.open()
+        self.assertEqual([r["name"] for r in after["recipients"]], ["node-1", "recovery"])
+        self.assertNotEqual(after["signerKey"], before["signerKey"])
+        self.assertNotEqual(after["statusKey"], before["statusKey"])
+        self.assertEqual(after["stage"], "prepare")
+        self.assertEqual(len(after["keys"]), len(before["keys"]) + 1)
+        proved("a removal makes a new signer, a new status key and a new key")
+
+    def test_4_a_lost_recovery_key(self):
+        lost = self.go.by_recovery
+        new = self.workspace.path / "recovery.founded"
+        answer = self.daemon.keyturn("recovery", "replace", "--lost", "--recovery-out", new, "--yes", "-o", "json")
+        self.assertEqual(answer.exit, 0, repr(answer))
+        self.assertEqual(answer.json()["fingerprint"], self.daemon.owner())
+        with self.assertRaisesRegex(RuntimeError, "KEYRING_OWNER"):
+            self.go.open(lost)
+        seen = self.go.open(["--recovery", f"@{new}", "--owner", self.daemon.owner()])
+        self.assertEqual(len(seen["archive"]), 1)
+        self.assertFalse(seen["archive"][0]["bytes"])
+        self.assertEqual(self.daemon.keyturn("probe").exit, 0)
+        proved("after a loss the keyring opens under the new founding owner, and what is archived does not")
+
+
 if __name__ == "__main__":
     harness.main(harness.go)

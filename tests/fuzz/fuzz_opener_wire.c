@@ -29,7 +29,7 @@ static void keys(struct kt_slice body)
 {
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answers = {.info = calloc(1, sizeof(*answers.info))};
     KT_CLEANUP(kt_secret_free_p) struct kt_secret *secret = NULL;
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *recovery_key = NULL;
+    KT_CLEANUP(kt_opener_secrets_done) struct kt_opener_secrets secrets = {.recovery_key = NULL};
 
     if (!answers.info || body.len < 2 || body.len > KT_OPENER_SECRET_MAX)
         return;
@@ -37,7 +37,7 @@ static void keys(struct kt_slice body)
     secret = kt_secret_new_copy(body.data + 1, body.len - 1, NULL);
     if (!secret)
         return;
-    if (!kt_opener_keys_decode(secret, &answers, NULL) && !kt_opener_recovery_decode(secret, &recovery_key, NULL))
+    if (!kt_opener_keys_decode(secret, &answers, NULL) && !kt_opener_recovery_decode(secret, &secrets, NULL))
         return;
 }
 

@@ -28,6 +28,8 @@ const usage = `usage: keyring-go COMMAND [OPTION]... [KEYRING]
   break  KIND OPENING KEYRING                write the next generation, broken in one way
   unwrap OPENING --key-id ID --ciphertext HEX [--etcd-key KEY --data HEX] KEYRING
                                              what a KMS v2 Encrypt wrapped, and what kube-apiserver encrypted under it
+  request REQUEST                            what a node's request says, and its fingerprint
+  bundle REQUEST BUNDLE                      check a bundle against the request that it answers; what it says
   kinds                                      print the kinds of break, with the code that each must be answered with
 OPENING: --node-key FILE and/or --recovery TEXT|@FILE, and --owner sha256:... (with --recovery it may be left out while
          the founding owner is the last)
@@ -317,8 +319,8 @@ func openStored(seed []byte, etcdKey, data string) ([]byte, error) {
 
 var commands = map[string]func(*options) error{
 	"open": runOpen, "found": runFound, "next": runNext, "member": runMember, "break": runBreak,
-	"unwrap": runUnwrap,
-	"kinds":  func(*options) error { return printJSON(breakagesJSON()) },
+	"unwrap": runUnwrap, "request": runRequest, "bundle": runBundle,
+	"kinds": func(*options) error { return printJSON(breakagesJSON()) },
 }
 
 func report(err error) int {

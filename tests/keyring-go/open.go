@@ -105,7 +105,8 @@ func (k *keyring) open(own pair) (*opened, error) {
 	if err := o.openKeys(); err != nil {
 		return nil, err
 	}
-	return o, o.openArchive(own)
+	o.openArchive(own)
+	return o, nil
 }
 
 func (o *opened) openKeys() error {
@@ -133,18 +134,15 @@ func (o *opened) openKeys() error {
 	return nil
 }
 
-func (o *opened) openArchive(own pair) error {
+// openArchive leaves a key empty that is sealed to a recovery key that was lost (§5).
+func (o *opened) openArchive(own pair) {
 	if !o.recoveryRecipient {
-		return nil
+		return
 	}
 	for _, k := range o.list.archive {
-		key, err := hpkeOpen(own.hpke(), archiveInfo(o.list.keyring, k.id, k.typ), k.sealed)
-		if err != nil {
-			return fail("KEYRING_OPEN", "archived key %s: %v", k.id, err)
-		}
+		key, _ := hpkeOpen(own.hpke(), archiveInfo(o.list.keyring, k.id, k.typ), k.sealed)
 		o.archive = append(o.archive, key)
 	}
-	return nil
 }
 
 type object = map[string]any

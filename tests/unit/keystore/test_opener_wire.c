@@ -27,19 +27,21 @@ static const struct kt_tpm_policy policy = {
 
 static struct kt_opener_request sample_request(void)
 {
-    struct kt_opener_request request = {.op = KT_OPENER_OPEN,
-                                        .offered = KT_SLICE(DOC_A, sizeof(DOC_A) - 1),
-                                        .current = KT_SLICE(DOC_B, sizeof(DOC_B) - 1),
-                                        .n_superseded = 2,
-                                        .floor = {.membership = 3, .generation = KT_NUMBER_MAX},
-                                        .accept_older = true,
-                                        .node = "node-1",
-                                        .kind = KT_RECIPIENT_FILE,
-                                        .type = KT_KEY_SECRETBOX,
-                                        .key_name = "kmskey",
-                                        .edits = edits,
-                                        .n_edits = KT_ARRAY_LEN(edits),
-                                        .now = 1763888400};
+    struct kt_opener_request request = {
+        .op = KT_OPENER_OPEN,
+        .offered = KT_SLICE(DOC_A, sizeof(DOC_A) - 1),
+        .current = KT_SLICE(DOC_B, sizeof(DOC_B) - 1),
+        .n_superseded = 2,
+        .floor = {.membership = 3, .generation = KT_NUMBER_MAX},
+        .accept_older = true,
+        .node = "node-1",
+        .kind = KT_RECIPIENT_FILE,
+        .type = KT_KEY_SECRETBOX,
+        .key_name = "kmskey",
+        .edits = edits,
+        .n_edits = KT_ARRAY_LEN(edits),
+        .now = 1763888400,
+        .member = {.request = KT_SLICE("r", 1), .header = KT_SLICE("hh", 2), .name = "node-2", .provider = "keyturn"}};
 
     memset(request.floor.hash, 0xa5, KT_HASH_LEN);
     request.superseded[0] = KT_SLICE("x", 1);
@@ -86,6 +88,10 @@ static void test_request_round_trip(void **state)
     assert_memory_equal(out.tpm_policy, &policy, sizeof(policy));
     assert_int_equal(out.tpm_pcrs.bank, KT_TPM_SHA384);
     assert_int_equal(out.tpm_pcrs.mask, 1u << 23);
+    assert_true(kt_slice_equal(out.member.request, in.member.request));
+    assert_true(kt_slice_equal(out.member.header, in.member.header));
+    assert_string_equal(out.member.name, "node-2");
+    assert_string_equal(out.member.provider, "keyturn");
 }
 
 /* A file that is there but empty is not the same as none. */
@@ -125,7 +131,7 @@ static void test_request_truncated_and_flipped(void **state)
         body.data[i / 8] ^= (uint8_t)(1u << i % 8);
         kt_error_clear(&err);
         if (kt_opener_request_decode(kt_bytes_view(&body), &storage, &out, &err)) {
-            assert_in_range(out.op, KT_OPENER_CREATE, KT_OPENER_NODE_VERIFY);
+            assert_in_range(out.op, KT_OPENER_CREATE, KT_OPENER_OP_END - 1);
             assert_in_range(out.n_edits, 0, KT_EDITS_MAX);
             assert_in_range(out.n_superseded, 0, KT_SUPERSEDED_MAX);
         } else {
@@ -164,31 +170,56 @@ static void test_request_too_much(void **state)
     assert_refused(kt_opener_request_encode(&request, &body, &err), KT_E_INTERNAL);
 }
 
+static struct kt_secret *encode_keys(const struct kt_secret *key, const struct kt_secret *fresh, struct kt_error *err)
+{
+    const struct kt_opener_request request = {.recovery_key = key, .member = {.new_recovery_key = fresh}};
+
+    return kt_opener_recovery_encode(&request, err);
+}
+
 static void test_recovery_frame(void **state)
 {
     struct kt_error err = KT_ERROR_INIT;
     KT_CLEANUP(kt_secret_free_p) struct kt_secret *key = kt_secret_new_random(KT_RECOVERY_KEY_BYTES, &err);
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *body = kt_opener_recovery_encode(key, &err);
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *none = kt_opener_recovery_encode(NULL, &err);
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *odd = kt_secret_new(2, &err);
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *two = kt_secret_new(33, &err);
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *out = NULL;
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *nothing = NULL;
+    KT_CLEANUP(kt_secret_free_p) struct kt_secret *fresh = kt_secret_new_random(KT_RECOVERY_KEY_BYTES, &err);
+    const struct kt_secret *const sent[][2] = {{NULL, NULL}, {key, NULL}, {NULL, fresh}, {key, fresh}};
 
     (void)state;
-    assert_non_null(body);
-    assert_int_equal(kt_secret_len(body), KT_OPENER_RECOVERY_MAX);
-    assert_ok(kt_opener_recovery_decode(body, &out, &err));
-    assert_true(kt_secret_equal(out, key));
-    assert_int_equal(kt_secret_len(none), 1);
-    assert_ok(kt_opener_recovery_decode(none, &nothing, &err));
-    assert_null(nothing);
-    assert_refused(kt_opener_recovery_decode(odd, &nothing, &err), KT_E_INTERNAL);
-    assert_refused(kt_opener_recovery_decode(two, &nothing, &err), KT_E_INTERNAL);
-    kt_secret_free(KT_TAKE_PTR(odd));
-    odd = kt_opener_recovery_encode(two, &err);
-    assert_null(odd);
-    assert_int_equal(err.code, KT_E_RECOVERY_KEY);
+    for (size_t i = 0; i < KT_ARRAY_LEN(sent); i++) {
+        KT_CLEANUP(kt_secret_free_p) struct kt_secret *body = encode_keys(sent[i][0], sent[i][1], &err);
+        KT_CLEANUP(kt_opener_secrets_done) struct kt_opener_secrets out = {.recovery_key = NULL};
+
+        assert_ok(body);
+        assert_in_range(kt_secret_len(body), 1, KT_OPENER_RECOVERY_MAX);
+        assert_ok(kt_opener_recovery_decode(body, &out, &err));
+        assert_int_equal(out.recovery_key != NULL, sent[i][0] != NULL);
+        assert_int_equal(out.new_recovery_key != NULL, sent[i][1] != NULL);
+        assert_true(!out.recovery_key || kt_secret_equal(out.recovery_key, key));
+        assert_true(!out.new_recovery_key || kt_secret_equal(out.new_recovery_key, fresh));
+    }
+}
+
+static void test_recovery_frame_malformed(void **state)
+{
+    static const struct {
+        size_t len;
+        uint8_t first;
+    } cases[] = {{2, 0}, {33, 0}, {1, 1}, {32, 1}, {33, 3}, {65, 2}, {65, 4}, {1, 4}, {33, 0x81}};
+    struct kt_error err = KT_ERROR_INIT;
+    KT_CLEANUP(kt_secret_free_p) struct kt_secret *odd = kt_secret_new(33, &err);
+    struct kt_opener_secrets out = {.recovery_key = NULL};
+
+    (void)state;
+    for (size_t i = 0; i < KT_ARRAY_LEN(cases); i++) {
+        KT_CLEANUP(kt_secret_free_p) struct kt_secret *body = kt_secret_new(cases[i].len, &err);
+
+        kt_secret_bytes(body)[0] = cases[i].first;
+        assert_refused(kt_opener_recovery_decode(body, &out, &err), KT_E_INTERNAL);
+        assert_null(out.recovery_key);
+        assert_null(out.new_recovery_key);
+    }
+    assert_refused(encode_keys(odd, NULL, &err), KT_E_RECOVERY_KEY);
+    assert_refused(encode_keys(NULL, odd, &err), KT_E_RECOVERY_KEY);
 }
 
 static void fill_report(struct kt_opener_answer *answer)
@@ -566,6 +597,7 @@ int main(void)
         cmocka_unit_test(test_request_truncated_and_flipped),
         cmocka_unit_test(test_request_too_much),
         cmocka_unit_test(test_recovery_frame),
+        cmocka_unit_test(test_recovery_frame_malformed),
         cmocka_unit_test(test_answer_round_trip),
         cmocka_unit_test(test_failure_round_trip),
         cmocka_unit_test(test_answer_truncated_and_flipped),

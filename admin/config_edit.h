@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One line of keyturn.yaml changed in place: all others, comments and order too, stay byte for byte. */
+#pragma once
+
+#include "keystore/config.h"
+
+/* field: one without a group ("owner"). The result is parsed before it takes the file's place; owner and mode stay. */
+bool kt_config_edit_line(const char *path, const char *field, const char *value, struct kt_error *err) KT_MUST_CHECK;
