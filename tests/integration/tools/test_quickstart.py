@@ -120,6 +120,17 @@ class Quickstart(unittest.TestCase):
         self.typed(f"{install} --prefix {self.work}/prefix")
         self.assertTrue((self.work / "prefix/sbin/keyturnd").exists())
 
+    @unittest.skipIf(os.access("/dev/tpmrm0", os.R_OK | os.W_OK), "it would seal to this machine's TPM")
+    def test_a_simulated_tpm_twice(self):
+        said = self.run_it("--tpm", "--dir", "here")
+        place = self.caller / "here"
+        self.assertIn("a simulated TPM in", said)
+        first = self.assert_told(said, place)
+        self.assertTrue((place / "state/opener/node.tpm").exists())
+        again = self.run_it("--dir", "here")
+        self.assertIn("a simulated TPM in", again)
+        self.assertEqual(self.assert_told(again, place), first)
+
     def test_a_directory_of_its_own(self):
         said = self.run_it()
         place, = self.tmp.iterdir()
