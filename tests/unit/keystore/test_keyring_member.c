@@ -413,7 +413,7 @@ static void test_as_many_as_there_can_be(void **state)
 static void test_down_to_the_recovery_key(void **state)
 {
     struct fixture *f = *state;
-    KT_CLEANUP(kt_p256_free_p) struct kt_p256 *second = add(f, "node-2");
+    kt_p256_free(add(f, "node-2"));
     KT_CLEANUP(kt_p256_free_p) struct kt_p256 *back = kt_p256_generate(NULL);
     struct kt_secret *key = kt_secret_new_copy(kt_secret_view(f->keys->bytes[0]), KT_KEY_BYTES, NULL);
     struct kt_member_change change = change_of(f, KT_MEMBER_REMOVE, "node-2");
