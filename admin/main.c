@@ -77,11 +77,12 @@ static bool to_come(int argc, char **argv)
     return false;
 }
 
-static int refuse(int argc, char **argv)
+/* leading: so many words of options stand before the command. */
+static int refuse(int argc, char **argv, int leading)
 {
     struct kt_error err = KT_ERROR_INIT;
     struct kt_options options = {.json = kt_command_wants_json(argc, argv)};
-    if (to_come(argc, argv)) {
+    if (to_come(argc - leading, argv + leading)) {
         kt_fail(&err, KT_E_UNSUPPORTED, "this release does not have that command yet");
         kt_error_hint(&err, "keyturn --help lists the commands that it has");
     } else {
@@ -116,12 +117,12 @@ static int dispatch(int argc, char **argv)
     if (leading > 0) {
         const struct kt_command *command = find(argc - leading, argv + leading, &words);
         if (!command)
-            return refuse(argc - leading, argv + leading);
+            return refuse(argc, argv, leading);
         rotate_left(argv, 1, leading, words);
     }
     const struct kt_command *command = find(argc, argv, &words);
     if (!command)
-        return refuse(argc, argv);
+        return refuse(argc, argv, 0);
     char name[160];
     snprintf(name, sizeof(name), "keyturn %s", command->name);
     argv[words] = name;

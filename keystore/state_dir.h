@@ -49,7 +49,7 @@ bool kt_state_dir_check_install(const struct kt_state *state, const struct kt_op
 
 /* Makes `offered` the keyring in force, by the opener's answer to kt_state_request. Durable when it returns true. Where
  * the answer is `same`, only the floor and superseded/ are brought up; where it is below_floor as well, nothing is.
- * KT_E_INCOMPLETE: the keyring is in its place, the floor is not. */
+ * KT_E_INCOMPLETE: the keyring is in its place, but what comes after that is not. */
 bool kt_state_dir_install(struct kt_state_dir *dir, const struct kt_state *state, struct kt_slice offered,
                           const struct kt_opener_answer *answer, struct kt_error *err) KT_MUST_CHECK;
 

@@ -115,14 +115,38 @@ bool kt_state_dir_keep(struct kt_state_dir *dir, const struct kt_state *state, s
     return *ret_written;
 }
 
+/* The higher of keyring and floor counts, so the next start serves the new one. */
+static bool fail_cut_short(struct kt_error *err)
+{
+    if (!err)
+        return false;
+    err->code = KT_E_INCOMPLETE;
+    (void)kt_error_prefix(err, "the keyring is in its place, but not all around it");
+    return kt_error_hint(err, "mend this, and offer the keyring again");
+}
+
+static bool read_keyring(const struct kt_state_dir *dir, struct kt_bytes *ret, struct kt_error *err)
+{
+    const struct kt_file_rules rules = {.max = KT_KEYRING_MAX, .owner = KT_ANY_UID};
+    enum kt_file_state there = KT_FILE_ABSENT;
+
+    return kt_file_read_if(dir->fd, KT_STATE_KEYRING, &rules, ret, &there, err);
+}
+
+/* Renamed into its place, with only the directory's fsync to fail. */
+static bool is_in_place(const struct kt_state_dir *dir, struct kt_slice offered)
+{
+    KT_CLEANUP_BYTES struct kt_bytes now = {.data = NULL};
+
+    return read_keyring(dir, &now, NULL) && kt_slice_equal(kt_bytes_view(&now), offered);
+}
+
 /* What somebody put there since the state was read has been judged by nobody. */
 static bool is_unchanged(const struct kt_state_dir *dir, const struct kt_state *state, struct kt_error *err)
 {
-    const struct kt_file_rules rules = {.max = KT_KEYRING_MAX, .owner = KT_ANY_UID};
     KT_CLEANUP_BYTES struct kt_bytes now = {.data = NULL};
-    enum kt_file_state there = KT_FILE_ABSENT;
 
-    if (!kt_file_read_if(dir->fd, KT_STATE_KEYRING, &rules, &now, &there, err))
+    if (!read_keyring(dir, &now, err))
         return false;
     if (kt_slice_equal(kt_bytes_view(&now), kt_bytes_view(&state->current)))
         return true;
@@ -143,7 +167,9 @@ static bool write_keyring(const struct kt_state_dir *dir, const struct kt_state 
         return false;
     if (answer->keep_current && state->current.len > 0 && !keep_current(dir, state, answer, err))
         return false;
-    return kt_file_replace(dir->fd, KT_STATE_KEYRING, offered, &attrs, err);
+    if (kt_file_replace(dir->fd, KT_STATE_KEYRING, offered, &attrs, err))
+        return true;
+    return is_in_place(dir, offered) ? fail_cut_short(err) : false;
 }
 
 static bool write_floor(const struct kt_state_dir *dir, const struct kt_state *state,
@@ -175,16 +201,6 @@ static void prune(const struct kt_state_dir *dir, const struct kt_state *state, 
     for (size_t i = 0; i < state->n_superseded && folder >= 0; i++)
         if (!answer->keep_superseded[i] && !kt_file_remove(folder, state->superseded_names[i], NULL))
             return;
-}
-
-/* The higher of keyring and floor counts, so the next start serves the new one. */
-static bool fail_cut_short(struct kt_error *err)
-{
-    if (!err)
-        return false;
-    err->code = KT_E_INCOMPLETE;
-    (void)kt_error_prefix(err, "the keyring is in its place, but not all around it");
-    return kt_error_hint(err, "mend this, and offer the keyring again");
 }
 
 bool kt_state_dir_install(struct kt_state_dir *dir, const struct kt_state *state, struct kt_slice offered,

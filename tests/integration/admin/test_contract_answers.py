@@ -57,6 +57,7 @@ class Commands(Installed):
                 said = self.fails(2, "UNSUPPORTED", *name.split(), *next(further))
                 self.assertIn("this release does not have that command yet", said)
                 self.expect(self.keyturn("--config", self.config, "--yes", *name.split(), "-o", "json"), 2, "UNSUPPORTED")
+                self.expect(self.keyturn("-o", "json", *name.split()), 2, "UNSUPPORTED")
 
     def test_options_to_come_say_so(self):
         for option in re.findall(r"--[a-z-]+", OPTIONS):
