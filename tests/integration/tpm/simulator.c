@@ -25,7 +25,7 @@ static bool listens(const char *path)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool good = false;
 
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%.107s", path);
     good = fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
     close(fd);
     return good;
