@@ -15,7 +15,9 @@ from served import until
 CHUNK = 1 << 22
 PTRACE_SEIZE = 0x4206
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-SAFE = {"lo", "dd"}  # VmFlags of /proc/PID/smaps: locked, and in no core dump
+# VmFlags of /proc/PID/smaps: locked, and in no core dump. Or droppable (Linux 6.11, mmap(2)): never swapped, in no core
+# dump, wiped on fork; glibc 2.41 keeps the state of getrandom(3) there, with the random bytes that it gives out next.
+SAFE = ({"lo", "dd"}, {"dp", "dd"})
 
 
 class Mapping:
@@ -28,7 +30,7 @@ class Mapping:
         return f"{self.start:x}-{self.end:x} {self.mode} {self.name or 'anonymous'} flags {' '.join(sorted(self.flags))}"
 
     def is_safe(self):
-        return SAFE <= self.flags
+        return any(safe <= self.flags for safe in SAFE)
 
 
 def mappings(pid):
