@@ -9,17 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    OPTION_DIR = 0x200,
-    OPTION_NODE,
-    OPTION_PROVIDER,
-    OPTION_ALLOW_UID,
-    OPTION_RECOVERY_OUT,
-    OPTION_TPM,
-    OPTION_TCTI,
-    OPTION_TPM_POLICY,
-    OPTION_PCR_SIGNATURE
-};
+enum { OPTION_DIR = 0x200, OPTION_NODE, OPTION_PROVIDER, OPTION_ALLOW_UID, OPTION_RECOVERY_OUT };
 
 static const struct argp_option own_options[] = {
     {.name = "dir", .key = OPTION_DIR, .arg = "DIR", .doc = "Keep everything in DIR, under the present user"},
@@ -33,16 +23,10 @@ static const struct argp_option own_options[] = {
      .key = OPTION_RECOVERY_OUT,
      .arg = "FILE",
      .doc = "Write the recovery key to FILE (0600) instead of the terminal"},
-    {.name = "tpm", .key = OPTION_TPM, .doc = "Seal this node's private half to its TPM"},
-    {.name = "tcti", .key = OPTION_TCTI, .arg = "TCTI", .doc = "How the TPM is reached (default device:/dev/tpmrm0)"},
-    {.name = "tpm-policy",
-     .key = OPTION_TPM_POLICY,
-     .arg = "POLICY",
-     .doc = "none (default), pcr:BANK:N,N... or signed:BANK:N,N...:KEY.pem"},
-    {.name = "pcr-signature",
-     .key = OPTION_PCR_SIGNATURE,
-     .arg = "FILE",
-     .doc = "Signature file of a signed policy (keyturn node sign-pcrs makes one)"},
+    KT_INIT_ROW_TPM,
+    KT_INIT_ROW_TCTI,
+    KT_INIT_ROW_TPM_POLICY,
+    KT_INIT_ROW_PCR_SIGNATURE,
     {0},
 };
 
@@ -55,27 +39,6 @@ static error_t take_provider(struct arguments *arguments, const char *arg)
 {
     arguments->inline_provider = strcmp(arg, "aescbc") == 0 || strcmp(arg, "secretbox") == 0;
     return arguments->inline_provider || strcmp(arg, "kms") == 0 ? 0 : EINVAL;
-}
-
-static error_t take_tpm(struct kt_init *init, int key, const char *arg)
-{
-    switch (key) {
-    case OPTION_TPM:
-        break;
-    case OPTION_TCTI:
-        init->tcti = arg;
-        break;
-    case OPTION_TPM_POLICY:
-        init->tpm_policy = arg;
-        break;
-    case OPTION_PCR_SIGNATURE:
-        init->signature = arg;
-        break;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-    init->tpm = true;
-    return 0;
 }
 
 static error_t take(int key, char *arg, void *closure)
@@ -96,7 +59,7 @@ static error_t take(int key, char *arg, void *closure)
         arguments->init.recovery_out = arg;
         return arg[0] ? 0 : EINVAL;
     default:
-        return take_tpm(&arguments->init, key, arg);
+        return kt_init_take_tpm(&arguments->init, key, arg);
     }
 }
 

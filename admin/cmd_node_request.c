@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/fingerprint_ask.h"
-#include "admin/join.h"
+#include "admin/join_key.h"
 #include "admin/member.h"
 #include "base/printable.h"
 #include "keystore/enrolment.h"
@@ -16,6 +16,7 @@ static const struct argp_option own_options[] = {
     KT_JOIN_ROW_DIR,
     KT_JOIN_ROW_NODE,
     KT_JOIN_ROW_ALLOW_UID,
+    KT_JOIN_ROWS_TPM,
     {.name = "out", .key = OPTION_OUT, .arg = "FILE", .doc = "Write the request to FILE (default: NODE.request)"},
     {0},
 };
@@ -26,6 +27,7 @@ struct arguments {
     char default_out[KT_NAME_MAX + 16];
     struct kt_bytes text;
     uint8_t fingerprint[KT_HASH_LEN];
+    char policy[KT_TPM_POLICY_TEXT]; /* "": the private half is in a file */
 };
 
 static error_t take(int key, char *arg, void *closure)
@@ -46,12 +48,14 @@ static bool find_earlier(struct arguments *arguments, bool *ret_found, struct kt
     if (!kt_join_read(&arguments->join, REQUEST_NAME, &text, err))
         return false;
     if (!text.data || !kt_node_request_parse(kt_bytes_view(&text), &earlier, NULL) ||
-        strcmp(earlier.node, arguments->join.init.config->node) != 0 ||
-        earlier.kind != arguments->join.init.config->recipient)
+        strcmp(earlier.node, arguments->join.init.config->node) != 0)
         return true;
-    arguments->text = text;
-    text = (struct kt_bytes){0};
-    *ret_found = true;
+    if (!kt_join_waiting(&arguments->join, &earlier, ret_found, err))
+        return false;
+    if (*ret_found) {
+        arguments->text = text;
+        text = (struct kt_bytes){0};
+    }
     return true;
 }
 
@@ -59,8 +63,12 @@ static bool make(struct arguments *arguments, struct kt_error *err)
 {
     struct kt_join *join = &arguments->join;
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
-    const struct kt_opener_request request = {
-        .op = KT_OPENER_REQUEST, .node = join->init.config->node, .kind = join->init.config->recipient};
+    if (!kt_join_check_present(join, err) || !kt_join_keep_policy(join, err))
+        return false;
+    const struct kt_opener_request request = {.op = KT_OPENER_REQUEST,
+                                              .node = join->init.config->node,
+                                              .kind = join->init.config->recipient,
+                                              .tpm_policy = join->init.policy};
     if (!kt_join_begin(join, err) || !kt_join_ask(join, &request, &answer, err) ||
         !kt_join_write(join, REQUEST_NAME, kt_bytes_view(&answer.header), err))
         return false;
@@ -86,7 +94,8 @@ static bool run(struct arguments *arguments, struct kt_error *err)
     if (!kt_join_open(&arguments->join, err) || !find_earlier(arguments, &found, err) ||
         (!found && !make(arguments, err)))
         return false;
-    return kt_node_request_fingerprint(kt_bytes_view(&arguments->text), arguments->fingerprint, err) &&
+    return kt_join_policy_text(&arguments->join, arguments->policy, err) &&
+           kt_node_request_fingerprint(kt_bytes_view(&arguments->text), arguments->fingerprint, err) &&
            kt_member_file_write(arguments->out, "NodeRequest", kt_bytes_view(&arguments->text), err);
 }
 
@@ -101,6 +110,7 @@ static bool print(const struct arguments *arguments, struct kt_error *err)
             json_object_set_new(value, "node", kt_json_text(config->node));
             json_object_set_new(value, "recipient", kt_json_text(kt_recipient_kind_text(config->recipient)));
             json_object_set_new(value, "file", kt_json_text(arguments->out));
+            json_object_set_new(value, "policy", kt_json_text(arguments->policy));
             if (!dry_run)
                 kt_fingerprint_json(value, arguments->fingerprint);
         }
@@ -111,6 +121,8 @@ static bool print(const struct arguments *arguments, struct kt_error *err)
                config->node, KT_PRINTABLE(arguments->out));
         return kt_output_done(err);
     }
+    if (arguments->policy[0])
+        printf("The private half is sealed in this node's TPM; policy: %s\n", arguments->policy);
     printf("%s: the request of node %s (%s). Its fingerprint, to be compared where it is approved:\n",
            KT_PRINTABLE(arguments->out), config->node, kt_recipient_kind_text(config->recipient));
     kt_fingerprint_print(arguments->fingerprint);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/fingerprint_ask.h"
-#include "admin/join.h"
+#include "admin/join_key.h"
 #include "admin/opener_local.h"
 #include "admin/secret_input.h"
 #include "base/clock.h"
@@ -19,6 +19,7 @@ static const struct argp_option own_options[] = {
     KT_JOIN_ROW_DIR,
     KT_JOIN_ROW_NODE,
     KT_JOIN_ROW_ALLOW_UID,
+    KT_JOIN_ROWS_TPM,
     {.name = "keyring",
      .key = OPTION_KEYRING,
      .arg = "FILE",
@@ -67,10 +68,16 @@ static bool read_keyring(struct use *use, struct kt_error *err)
 static bool finish_earlier(struct use *use, struct kt_error *err)
 {
     KT_CLEANUP_BYTES struct kt_bytes staged = {0};
+    KT_CLEANUP(kt_free_p) struct kt_config *plan = calloc(1, sizeof(*plan));
+    if (!plan)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
     if (!kt_join_read(&use->join, "keyring.yaml", &staged, err))
         return false;
     if (!staged.data || !kt_join_is_half_done(&use->join, kt_bytes_view(&staged)))
         return true;
+    if (!kt_join_read_plan(&use->join, plan, err))
+        return false;
+    kt_join_adopt(&use->join, plan);
     const struct kt_join_result result = {.document = kt_bytes_view(&staged)};
     struct kt_error why = KT_ERROR_INIT;
     use->finished = kt_join_finish(&use->join, &result, &use->outcome, &why);
@@ -88,6 +95,7 @@ static void fill(const struct use *use, const struct kt_secret *key, struct kt_o
     ret->recovery_key = key;
     ret->node = config->node;
     ret->kind = config->recipient;
+    ret->tpm_policy = use->join.init.policy;
     ret->now = kt_clock_real_s();
 }
 
@@ -123,6 +131,8 @@ static bool run(struct use *use, struct kt_error *err)
         return false;
     if (use->finished)
         return true;
+    if (!kt_join_check_present(&use->join, err) || !kt_join_keep_policy(&use->join, err))
+        return false;
     KT_CLEANUP(kt_secret_free_p) struct kt_secret *key = kt_recovery_key_ask(options->key_file, "Recovery key: ", err);
     return key && make(use, key, err);
 }
@@ -134,6 +144,7 @@ static bool print_json(const struct use *use, struct kt_error *err)
     if (value) {
         json_object_set_new(value, "changed", json_boolean(!init->options->dry_run));
         json_object_set_new(value, "node", kt_json_text(init->config->node));
+        json_object_set_new(value, "recipient", kt_json_text(kt_recipient_kind_text(init->config->recipient)));
         json_object_set_new(value, "config", kt_json_text(init->config_path));
         json_object_set_new(value, "membership", json_integer((json_int_t)use->outcome.membership));
         json_object_set_new(value, "generation", json_integer((json_int_t)use->outcome.generation));

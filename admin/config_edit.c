@@ -6,28 +6,89 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* Where the field's line begins; NULL: it has none. */
-static const char *find_line(const char *text, const char *field)
+#define INDENT 2
+
+/* Where a field's line is, or where it would go. */
+struct place {
+    const char *line;  /* NULL: it has none */
+    const char *group; /* the line of its group; NULL: none, or not in a group */
+};
+
+static const char *next_line(const char *line)
 {
-    size_t len = strlen(field);
-    for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
-        if (strncmp(line, field, len) == 0 && line[len] == ':')
-            return line;
-    return NULL;
+    const char *lf = strchr(line, '\n');
+    return lf && lf[1] ? lf + 1 : NULL;
+}
+
+static const char *end_of(const char *line)
+{
+    const char *lf = strchr(line, '\n');
+    return lf ? lf + 1 : line + strlen(line);
+}
+
+static bool is_named(const char *line, const char *name, size_t len)
+{
+    return strncmp(line, name, len) == 0 && line[len] == ':';
+}
+
+/* Within a group: blank, a comment, or set in. */
+static bool is_inside(const char *line)
+{
+    return strchr(" #\n", line[0]) != NULL;
+}
+
+static const char *find_line(const char *text, const char *name, size_t len)
+{
+    const char *line = text[0] ? text : NULL;
+    while (line && !is_named(line, name, len))
+        line = next_line(line);
+    return line;
+}
+
+static struct place find(const char *text, const char *field)
+{
+    const char *dot = strchr(field, '.');
+    struct place place = {.line = NULL};
+    if (!dot) {
+        place.line = find_line(text, field, strlen(field));
+        return place;
+    }
+    place.group = find_line(text, field, (size_t)(dot - field));
+    const char *line = place.group ? next_line(place.group) : NULL;
+    while (line && is_inside(line) && !is_named(line + strspn(line, " "), dot + 1, strlen(dot + 1)))
+        line = next_line(line);
+    place.line = line && is_inside(line) ? line : NULL;
+    return place;
+}
+
+/* As deep as the group's other lines are. */
+static int indent_of(const struct place *place)
+{
+    const char *line = place->line ? place->line : place->group ? next_line(place->group) : NULL;
+    size_t depth = line ? strspn(line, " ") : 0;
+    return depth > 0 && depth < 16 ? (int)depth : INDENT;
+}
+
+static void put_line(const struct place *place, const char *field, const char *value, struct kt_text *t)
+{
+    const char *dot = strchr(field, '.');
+    if (dot && !place->line && !place->group)
+        kt_text_add(t, "%.*s:\n", (int)(dot - field), field);
+    kt_text_add(t, "%*s%s: %s\n", dot ? indent_of(place) : 0, "", dot ? dot + 1 : field, value);
 }
 
 static void put_changed(const struct kt_bytes *before, const char *field, const char *value, struct kt_text *t)
 {
     const char *text = (const char *)before->data;
-    const char *line = find_line(text, field);
-    const char *rest = line ? strchr(line, '\n') : NULL;
-    size_t head = line ? (size_t)(line - text) : before->len;
-    kt_text_add_bytes(t, text, head);
-    if (!line && before->len > 0 && text[before->len - 1] != '\n')
+    const char *end = text + before->len;
+    const struct place place = find(text, field);
+    const char *from = place.line ? place.line : place.group ? end_of(place.group) : end;
+    const char *rest = place.line ? end_of(place.line) : from;
+    kt_text_add_bytes(t, text, (size_t)(from - text));
+    if (from > text && from[-1] != '\n')
         kt_text_add(t, "\n");
-    kt_text_add(t, "%s: %s\n", field, value);
-    if (rest)
-        kt_text_add_bytes(t, rest + 1, before->len - (size_t)(rest + 1 - text));
+    put_line(&place, field, value, t);
+    kt_text_add_bytes(t, rest, (size_t)(end - rest));
 }
 
 bool kt_config_edit_line(const char *path, const char *field, const char *value, struct kt_error *err)
@@ -51,4 +112,17 @@ bool kt_config_edit_line(const char *path, const char *field, const char *value,
         return kt_error_hint(err, "write it by hand: %s: %s", field, value);
     }
     return kt_file_replace(AT_FDCWD, path, kt_bytes_view(&after), &attrs, err);
+}
+
+bool kt_config_edit_from(const char *path, const char *field, const struct kt_config *config, struct kt_error *err)
+{
+    KT_CLEANUP_BYTES struct kt_bytes text = {0};
+    if (!kt_config_format(config, &text, err))
+        return false;
+    const char *line = find((const char *)text.data, field).line;
+    const char *value = line ? strchr(line, ':') + 2 : "";
+    KT_CLEANUP(kt_free_p) char *copy = strndup(value, strcspn(value, "\n"));
+    if (!copy)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    return kt_config_edit_line(path, field, copy, err);
 }

@@ -4,5 +4,9 @@
 
 #include "keystore/config.h"
 
-/* field: one without a group ("owner"). The result is parsed before it takes the file's place; owner and mode stay. */
+/* field: "owner", or with its group, "tpm.tcti"; value: as YAML. The result is parsed before it takes the file's place;
+ * owner and mode stay. */
 bool kt_config_edit_line(const char *path, const char *field, const char *value, struct kt_error *err) KT_MUST_CHECK;
+/* The field as it is in config. */
+bool kt_config_edit_from(const char *path, const char *field, const struct kt_config *config,
+                         struct kt_error *err) KT_MUST_CHECK;

@@ -17,7 +17,8 @@ struct kt_init {
     const char *node;         /* --node, or NULL: the host's name */
     const char *recovery_out; /* --recovery-out, or NULL: the terminal */
     struct kt_ids allow_uids; /* --allow-uid */
-    bool tpm;                 /* --tpm, or one of those below */
+    bool tpm;                 /* --tpm, or one of the three below */
+    bool no_tpm;              /* --no-tpm, of nodes that join */
     const char *tcti;         /* --tcti, or NULL: the default */
     const char *tpm_policy;   /* --tpm-policy, or NULL: none */
     const char *signature;    /* --pcr-signature, or NULL */
@@ -36,6 +37,41 @@ struct kt_init {
     bool finished_earlier; /* a killed init had only keyturn.yaml left to write; in a dry run: it would be written */
 };
 
+/* Options about the TPM, as rows of an argp table. */
+enum {
+    KT_INIT_OPTION_TPM = 0x300,
+    KT_INIT_OPTION_NO_TPM,
+    KT_INIT_OPTION_TCTI,
+    KT_INIT_OPTION_TPM_POLICY,
+    KT_INIT_OPTION_PCR_SIGNATURE
+};
+#define KT_INIT_ROW_TPM                                                                             \
+    {                                                                                               \
+        .name = "tpm", .key = KT_INIT_OPTION_TPM, .doc = "Seal this node's private half to its TPM" \
+    }
+#define KT_INIT_ROW_NO_TPM                                                                               \
+    {                                                                                                    \
+        .name = "no-tpm", .key = KT_INIT_OPTION_NO_TPM, .doc = "Keep this node's private half in a file" \
+    }
+#define KT_INIT_ROW_TCTI                                             \
+    {                                                                \
+        .name = "tcti", .key = KT_INIT_OPTION_TCTI, .arg = "TCTI",   \
+        .doc = "How the TPM is reached (default device:/dev/tpmrm0)" \
+    }
+#define KT_INIT_ROW_TPM_POLICY                                                   \
+    {                                                                            \
+        .name = "tpm-policy", .key = KT_INIT_OPTION_TPM_POLICY, .arg = "POLICY", \
+        .doc = "none (default), pcr:BANK:N,N... or signed:BANK:N,N...:KEY.pem"   \
+    }
+#define KT_INIT_ROW_PCR_SIGNATURE                                                     \
+    {                                                                                 \
+        .name = "pcr-signature", .key = KT_INIT_OPTION_PCR_SIGNATURE, .arg = "FILE",  \
+        .doc = "Signature file of a signed policy (keyturn node sign-pcrs makes one)" \
+    }
+/* ARGP_ERR_UNKNOWN if it is none of them. */
+int kt_init_take_tpm(struct kt_init *init, int key, const char *arg);
+/* Puts them into config and policy. KT_E_USAGE, KT_E_REFUSED. */
+bool kt_init_plan_tpm(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 /* One more --allow-uid; EINVAL if it is none, or one too many. */
 int kt_init_take_uid(struct kt_ids *ids, const char *arg);
 /* Fills config, paths, from the options; makes nothing. What keyturn.yaml could not have is refused. */

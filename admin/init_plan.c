@@ -21,6 +21,17 @@ int kt_init_take_uid(struct kt_ids *ids, const char *arg)
     return 0;
 }
 
+int kt_init_take_tpm(struct kt_init *init, int key, const char *arg)
+{
+    const char **values[] = {&init->tcti, &init->tpm_policy, &init->signature};
+    if (key < KT_INIT_OPTION_TPM || key > KT_INIT_OPTION_PCR_SIGNATURE)
+        return ARGP_ERR_UNKNOWN;
+    if (key >= KT_INIT_OPTION_TCTI)
+        *values[key - KT_INIT_OPTION_TCTI] = arg;
+    *(key == KT_INIT_OPTION_NO_TPM ? &init->no_tpm : &init->tpm) = true;
+    return 0;
+}
+
 static bool join(char *ret, size_t cap, const char *dir, const char *name, struct kt_error *err)
 {
     int len = snprintf(ret, cap, "%s/%s", dir, name);
@@ -170,9 +181,13 @@ static bool plan_uids(struct kt_init *init, struct kt_error *err)
     return true;
 }
 
-static bool plan_tpm(struct kt_init *init, struct kt_error *err)
+bool kt_init_plan_tpm(struct kt_init *init, struct kt_error *err)
 {
     struct kt_config *config = init->config;
+    if (init->tpm && init->no_tpm)
+        return kt_fail(err, KT_E_USAGE, "--no-tpm does not go with --tpm and what implies it");
+    if (init->no_tpm)
+        config->recipient = KT_RECIPIENT_FILE;
     if (!init->tpm)
         return true;
     config->recipient = KT_RECIPIENT_TPM2;
@@ -206,7 +221,7 @@ bool kt_init_plan(struct kt_init *init, struct kt_error *err)
     }
     snprintf(init->config->path, sizeof(init->config->path), "%s", init->config_path);
     snprintf(init->staging, sizeof(init->staging), "%.4096s.init", init->config->state_dir);
-    return plan_uids(init, err) && plan_tpm(init, err);
+    return plan_uids(init, err) && kt_init_plan_tpm(init, err);
 }
 
 void kt_init_staged(const struct kt_init *init, const char *name, char ret[KT_INIT_PATH_MAX + 64])

@@ -23,12 +23,13 @@ error_t kt_join_take(int key, const char *arg, struct kt_join *join)
     case KT_JOIN_OPTION_ALLOW_UID:
         return kt_init_take_uid(&join->init.allow_uids, arg);
     default:
-        return ARGP_ERR_UNKNOWN;
+        return kt_init_take_tpm(&join->init, key, arg);
     }
 }
 
 void kt_join_done(struct kt_join *join)
 {
+    free(KT_TAKE_PTR(join->init.policy));
     kt_state_dir_free(KT_TAKE_PTR(join->init.staged));
     free(KT_TAKE_PTR(join->init.config));
 }
@@ -58,7 +59,7 @@ static bool plan_rejoin(struct kt_init *init, struct kt_error *err)
         kt_fail(err, KT_E_USAGE, "--node: %s says that this node is %s", init->config_path, init->config->node);
         return kt_error_hint(err, "leave it out; a node keeps its name");
     }
-    return true;
+    return kt_init_plan_tpm(init, err);
 }
 
 /* What `node request` had written for the time until now. */
@@ -143,25 +144,37 @@ static bool no_request(const struct kt_join *join, struct kt_error *err)
     return kt_error_hint(err, "keyturn node request writes one");
 }
 
-static bool load_plan(struct kt_join *join, struct kt_error *err)
+bool kt_join_read_plan(const struct kt_join *join, struct kt_config *ret, struct kt_error *err)
 {
     char path[KT_INIT_PATH_MAX + 64];
     struct stat st;
-    KT_CLEANUP(kt_free_p) struct kt_config *plan = calloc(1, sizeof(*plan));
     kt_init_staged(&join->init, "plan.yaml", path);
-    if (!plan)
-        return kt_fail(err, KT_E_NOMEM, "out of memory");
     if (lstat(path, &st) != 0)
         return no_request(join, err);
-    if (!kt_config_load(path, plan, err))
-        return false;
-    if (join->rejoins) {
-        join->init.config->recipient = plan->recipient;
-        return true;
+    return kt_config_load(path, ret, err);
+}
+
+void kt_join_adopt(struct kt_join *join, const struct kt_config *plan)
+{
+    struct kt_config *config = join->init.config;
+    if (!join->rejoins) {
+        *config = *plan;
+        snprintf(config->path, sizeof(config->path), "%s", join->init.config_path);
+        return;
     }
-    snprintf(plan->path, sizeof(plan->path), "%s", join->init.config_path);
-    free(join->init.config);
-    join->init.config = KT_TAKE_PTR(plan);
+    config->recipient = plan->recipient;
+    memcpy(config->tpm_tcti, plan->tpm_tcti, sizeof(config->tpm_tcti));
+    memcpy(config->tpm_pcr_signature, plan->tpm_pcr_signature, sizeof(config->tpm_pcr_signature));
+}
+
+static bool load_plan(struct kt_join *join, struct kt_error *err)
+{
+    KT_CLEANUP(kt_free_p) struct kt_config *plan = calloc(1, sizeof(*plan));
+    if (!plan)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    if (!kt_join_read_plan(join, plan, err))
+        return false;
+    kt_join_adopt(join, plan);
     return true;
 }
 
@@ -254,16 +267,29 @@ bool kt_join_tidy(struct kt_join *join, struct kt_error *err)
     return true;
 }
 
+/* keyturn.yaml follows what was planned; a file recipient leaves alone what it says of the TPM. */
 static bool set_recipient(const struct kt_join *join, struct kt_error *err)
 {
+    const struct kt_config *planned = join->init.config;
+    const char *path = join->init.config_path;
     KT_CLEANUP(kt_free_p) struct kt_config *now = calloc(1, sizeof(*now));
     if (!now)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
-    if (!kt_config_load(join->init.config_path, now, err))
+    if (!kt_config_load(path, now, err))
         return false;
-    return now->recipient == join->init.config->recipient ||
-           kt_config_edit_line(join->init.config_path, "recipient",
-                               kt_recipient_kind_text(join->init.config->recipient), err);
+    const struct {
+        const char *field;
+        bool same;
+    } fields[] = {
+        {"tpm.tcti", strcmp(now->tpm_tcti, planned->tpm_tcti) == 0},
+        {"tpm.pcrSignature", strcmp(now->tpm_pcr_signature, planned->tpm_pcr_signature) == 0},
+        {"recipient", now->recipient == planned->recipient},
+    };
+    for (size_t i = planned->recipient == KT_RECIPIENT_TPM2 ? 0 : 2; i < KT_ARRAY_LEN(fields); i++) {
+        if (!fields[i].same && !kt_config_edit_from(path, fields[i].field, planned, err))
+            return false;
+    }
+    return true;
 }
 
 static bool finish_rejoin(struct kt_join *join, struct kt_slice document, struct kt_outcome *ret, struct kt_error *err)

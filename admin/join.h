@@ -34,6 +34,10 @@ enum { KT_JOIN_OPTION_DIR = 0x200, KT_JOIN_OPTION_NODE, KT_JOIN_OPTION_ALLOW_UID
         .name = "allow-uid", .key = KT_JOIN_OPTION_ALLOW_UID, .arg = "UID", \
         .doc = "This user may call the KMS socket too; may be repeated"     \
     }
+/* Which private half: --tpm and what goes with it, --no-tpm (admin/init.h). */
+#define KT_JOIN_ROWS_TPM \
+    KT_INIT_ROW_TPM, KT_INIT_ROW_NO_TPM, KT_INIT_ROW_TCTI, KT_INIT_ROW_TPM_POLICY, KT_INIT_ROW_PCR_SIGNATURE
+/* --dir, --node, --allow-uid, and those. */
 error_t kt_join_take(int key, const char *arg, struct kt_join *join);
 
 /* The configuration, there or planned, and the paths. init.finished_earlier: a killed run had only keyturn.yaml left to
@@ -50,6 +54,10 @@ bool kt_join_state(const struct kt_join *join, struct kt_state **ret, struct kt_
 bool kt_join_begin(struct kt_join *join, struct kt_error *err) KT_MUST_CHECK;
 /* What `node request` planned, and work.yaml again; only keyring.yaml and floor of a killed run are removed. */
 bool kt_join_resume(struct kt_join *join, struct kt_error *err) KT_MUST_CHECK;
+/* What the run that filled STATE.join planned (KT_E_REFUSED if none did), and taking that over: for a new node all of
+ * it, else where the private half is kept. */
+bool kt_join_read_plan(const struct kt_join *join, struct kt_config *ret, struct kt_error *err) KT_MUST_CHECK;
+void kt_join_adopt(struct kt_join *join, const struct kt_config *plan);
 /* A file of STATE.join; *ret is empty if it is not there. */
 bool kt_join_read(const struct kt_join *join, const char *name, struct kt_bytes *ret,
                   struct kt_error *err) KT_MUST_CHECK;

@@ -35,6 +35,7 @@ enum kt_opener_op {
     KT_OPENER_CHECK,           /* will the sealed key open at the next boot? Or the values of tpm_pcrs. Out: tpm */
     KT_OPENER_SUSPEND,         /* as RESEAL, under no policy until the next boot */
     KT_OPENER_NODE_VERIFY,     /* open `current` with this node's key, change nothing. Out: info */
+    KT_OPENER_NODE_POLICY, /* what this node's key is sealed under; asks no TPM. Out: tpm, of it only there, policy */
 
     /* Members (opener_ops_member.c): over `current`, which must be the newest of all that is given
      * (KT_E_KEYRING_STALE); opened with the recovery key, but for RECOVERY_LOST. Out: document, owner, info of what it

@@ -316,6 +316,7 @@ static const struct {
     [KT_OPENER_CHECK] = {false, kt_opener_check},
     [KT_OPENER_SUSPEND] = {false, kt_opener_suspend},
     [KT_OPENER_NODE_VERIFY] = {false, kt_opener_node_verify},
+    [KT_OPENER_NODE_POLICY] = {true, kt_opener_node_policy},
     [KT_OPENER_REQUEST] = {true, kt_opener_op_request},
     [KT_OPENER_APPROVE] = {false, kt_opener_op_approve},
     [KT_OPENER_REMOVE] = {false, kt_opener_op_remove},

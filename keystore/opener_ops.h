@@ -35,5 +35,9 @@ bool kt_opener_check(struct kt_opener_ops *ops, const struct kt_opener_request *
                      struct kt_opener_answer *answer, struct kt_error *err) KT_MUST_CHECK;
 bool kt_opener_suspend(struct kt_opener_ops *ops, const struct kt_opener_request *request,
                        struct kt_opener_answer *answer, struct kt_error *err) KT_MUST_CHECK;
+bool kt_opener_node_policy(struct kt_opener_ops *ops, const struct kt_opener_request *request,
+                           struct kt_opener_answer *answer, struct kt_error *err) KT_MUST_CHECK;
+/* Of a tpm2 recipient: the names for its request. */
+bool kt_opener_tpm_names(struct kt_opener_ops *ops, struct kt_node_request *ret, struct kt_error *err) KT_MUST_CHECK;
 bool kt_opener_node_verify(struct kt_opener_ops *ops, const struct kt_opener_request *request,
                            struct kt_opener_answer *answer, struct kt_error *err) KT_MUST_CHECK;

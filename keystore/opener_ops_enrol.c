@@ -30,6 +30,8 @@ bool kt_opener_op_request(struct kt_opener_ops *ops, const struct kt_opener_requ
         return false;
     memcpy(made.node, request->node, strlen(request->node) + 1);
     kt_p256_public(own, made.public_key);
+    if (request->kind == KT_RECIPIENT_TPM2 && !kt_opener_tpm_names(ops, &made, err))
+        return false;
     return kt_node_request_format(&made, &answer->header, err);
 }
 

@@ -2,6 +2,7 @@
 /* Operations on this node's sealed key, and the one that only looks whether it opens. */
 #include "base/file.h"
 #include "keystore/opener_ops.h"
+#include "keystore/tpm_ek.h"
 #include "keystore/tpm_node.h"
 #include "keystore/tpm_report.h"
 #include "keystore/tpm_signature.h"
@@ -14,7 +15,9 @@ static bool need_tpm2(const struct kt_opener_ops *ops, struct kt_error *err)
     if (ops->config->recipient == KT_RECIPIENT_TPM2)
         return true;
     (void)kt_fail(err, KT_E_CONFIG, "this node keeps its private half in a file, not in a TPM (recipient: file)");
-    return kt_error_hint(err, "to move it into the TPM, have the node join again with recipient: tpm2");
+    return kt_error_hint(
+        err,
+        "to move it into the TPM: keyturn node request --tpm, then keyturn node approve --replace on another node");
 }
 
 static struct kt_recipient_source source_of(const struct kt_opener_ops *ops)
@@ -159,6 +162,44 @@ bool kt_opener_check(struct kt_opener_ops *ops, const struct kt_opener_request *
         return false;
     source.dirfd = ops->folder;
     return kt_tpm_node_read(&node, false, err) && fill_report(&node, answer->tpm, err);
+}
+
+bool kt_opener_node_policy(struct kt_opener_ops *ops, const struct kt_opener_request *request,
+                           struct kt_opener_answer *answer, struct kt_error *err)
+{
+    KT_CLEANUP(kt_tpm_node_done) struct kt_tpm_node node;
+    struct kt_recipient_source source = {.dirfd = -1};
+
+    (void)request;
+    answer->tpm = calloc(1, sizeof(*answer->tpm));
+    if (!answer->tpm)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    if (ops->config->recipient != KT_RECIPIENT_TPM2)
+        return true;
+    if (!kt_opener_open_folder(ops, err))
+        return false;
+    source = source_of(ops);
+    kt_tpm_node_init(&node, &source);
+    if (!kt_tpm_node_read(&node, false, err))
+        return false;
+    answer->tpm->there = true;
+    answer->tpm->policy = *kt_tpm_node_policy(&node);
+    return true;
+}
+
+bool kt_opener_tpm_names(struct kt_opener_ops *ops, struct kt_node_request *ret, struct kt_error *err)
+{
+    const struct kt_recipient_source source = source_of(ops);
+    KT_CLEANUP(kt_tpm_node_done) struct kt_tpm_node node;
+    bool there = false;
+
+    kt_tpm_node_init(&node, &source);
+    if (!kt_tpm_node_read(&node, false, err) || !kt_tpm_ek_name(&node.tpm, ret->tpm.bytes, &there, err))
+        return false;
+    ret->tpm.len = there ? KT_TPM_NAME_LEN : 0;
+    ret->srk.len = KT_TPM_NAME_LEN;
+    memcpy(ret->srk.bytes, node.blob.parent_name, KT_TPM_NAME_LEN);
+    return true;
 }
 
 bool kt_opener_reseal(struct kt_opener_ops *ops, const struct kt_opener_request *request,

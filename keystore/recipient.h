@@ -26,7 +26,8 @@ struct kt_recipient_source {
 struct kt_recipient_ops {
     enum kt_recipient_kind kind;
     const char *file; /* in the opener's folder, what make made; NULL: nothing */
-    /* The key pair; its private half never leaves this process. KT_E_NODE_KEY or KT_E_RECOVERY_KEY with what to do. */
+    /* The key pair; its private half never leaves this process. KT_E_NODE_KEY, KT_E_NODE_KEY_LOST (it
+     * will not open by itself again) or KT_E_RECOVERY_KEY with what to do. */
     struct kt_p256 *(*load)(const struct kt_recipient_source *source, struct kt_error *err);
     /* Makes a new private half for this node and keeps it (KT_E_EXISTS if there is one); NULL: this kind is made
      * elsewhere. */

@@ -20,8 +20,11 @@ static struct kt_secret *read_node_key(int dirfd, struct kt_error *err)
     struct kt_secret *file = kt_file_read_secret(dirfd, NODE_KEY_NAME, &rules, &failure);
     if (file)
         return file;
-    enum kt_code code = failure.code == KT_E_PERMISSION || failure.code == KT_E_NOMEM ? failure.code : KT_E_NODE_KEY;
-    kt_error_set(err, code, 0, failure.where, "this node's private key cannot be read: %s", failure.message);
+    const bool ours = failure.code == KT_E_PERMISSION || failure.code == KT_E_NOMEM;
+    const enum kt_code gone =
+        failure.sys_errno == 0 || failure.sys_errno == ENOENT ? KT_E_NODE_KEY_LOST : KT_E_NODE_KEY;
+    kt_error_set(err, ours ? failure.code : gone, 0, failure.where, "this node's private key cannot be read: %s",
+                 failure.message);
     if (failure.sys_errno == ENOENT)
         kt_error_hint(err, "there is no such file: " HINT_AGAIN);
     else
@@ -31,7 +34,7 @@ static struct kt_secret *read_node_key(int dirfd, struct kt_error *err)
 
 static bool damaged(struct kt_error *err, const char *expected)
 {
-    kt_fail(err, KT_E_NODE_KEY, "this node's private key (" NODE_KEY_NAME ") is damaged: expected %s", expected);
+    kt_fail(err, KT_E_NODE_KEY_LOST, "this node's private key (" NODE_KEY_NAME ") is damaged: expected %s", expected);
     return kt_error_hint(err, HINT_AGAIN);
 }
 

@@ -39,7 +39,8 @@ bool kt_tpm_blob_encode(const struct kt_tpm_blob *blob, struct kt_bytes *ret, st
 
 static bool damaged(struct kt_error *err, const char *expected)
 {
-    (void)kt_fail(err, KT_E_NODE_KEY, "this node's sealed key (" KT_TPM_FILE ") is damaged: expected %s", expected);
+    (void)kt_fail(err, KT_E_NODE_KEY_LOST, "this node's sealed key (" KT_TPM_FILE ") is damaged: expected %s",
+                  expected);
     return kt_error_hint(err, "restore " KT_TPM_FILE " from a copy of this node's, or have the node join again");
 }
 

@@ -33,5 +33,5 @@ struct kt_tpm_blob {
 };
 
 bool kt_tpm_blob_encode(const struct kt_tpm_blob *blob, struct kt_bytes *ret, struct kt_error *err) KT_MUST_CHECK;
-/* KT_E_NODE_KEY if it is not one. Slices of *ret point into bytes. */
+/* KT_E_NODE_KEY_LOST if it is not one, KT_E_NODE_KEY of a newer release. Slices of *ret point into bytes. */
 bool kt_tpm_blob_decode(struct kt_slice bytes, struct kt_tpm_blob *ret, struct kt_error *err) KT_MUST_CHECK;

@@ -33,6 +33,7 @@ static const char *const commands[KT_TPM_STEP_COUNT] = {
     [KT_TPM_STEP_AUTHORIZE] = "TPM2_PolicyAuthorize",
     [KT_TPM_STEP_UNSEAL] = "TPM2_Unseal",
     [KT_TPM_STEP_CLOCK] = "TPM2_ReadClock",
+    [KT_TPM_STEP_MAKE_EK] = "TPM2_CreatePrimary",
 };
 
 static const struct row {

@@ -30,6 +30,7 @@ enum kt_tpm_step {
     KT_TPM_STEP_AUTHORIZE,
     KT_TPM_STEP_UNSEAL,
     KT_TPM_STEP_CLOCK,
+    KT_TPM_STEP_MAKE_EK,
     KT_TPM_STEP_COUNT,
 };
 

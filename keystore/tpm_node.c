@@ -24,10 +24,12 @@ void kt_tpm_node_done(struct kt_tpm_node *node)
 
 static bool fail_read(const struct kt_error *failure, struct kt_error *err)
 {
-    bool ours = failure->code == KT_E_PERMISSION || failure->code == KT_E_NOMEM;
+    const bool ours = failure->code == KT_E_PERMISSION || failure->code == KT_E_NOMEM;
+    const enum kt_code gone =
+        failure->sys_errno == 0 || failure->sys_errno == ENOENT ? KT_E_NODE_KEY_LOST : KT_E_NODE_KEY;
 
-    (void)kt_error_set(err, ours ? failure->code : KT_E_NODE_KEY, 0, failure->where,
-                       "this node's sealed key cannot be read: %s", failure->message);
+    (void)kt_error_set(err, ours ? failure->code : gone, 0, failure->where, "this node's sealed key cannot be read: %s",
+                       failure->message);
     if (failure->sys_errno == ENOENT)
         return kt_error_hint(err, "there is no " KT_TPM_FILE ": restore this node's own, or have the node join again");
     return kt_error_hint(err, "%s", failure->hint);
@@ -65,6 +67,8 @@ bool kt_tpm_node_signature(struct kt_tpm_node *node, const struct kt_tpm_policy 
         return kt_error_hint(err, "tpm: {pcrSignature: FILE} in keyturn.yaml; keyturn node sign-pcrs makes one");
     }
     if (!kt_file_read(AT_FDCWD, path, &rules, &node->signature, err)) {
+        if (err && err->code == KT_E_IO)
+            err->code = KT_E_NODE_KEY;
         (void)kt_error_prefix(err, "the signature file of the policy");
         return kt_error_hint(err, "keyturn node sign-pcrs makes it; it must be readable by the opener's account");
     }
@@ -97,15 +101,15 @@ bool kt_tpm_node_booted(struct kt_tpm_node *node, bool *ret, struct kt_error *er
     return true;
 }
 
-static const struct kt_tpm_policy *policy_in_force(const struct kt_tpm_blob *blob)
+const struct kt_tpm_policy *kt_tpm_node_policy(const struct kt_tpm_node *node)
 {
-    return blob->suspended ? &blob->resume : &blob->policy;
+    return node->blob.suspended ? &node->blob.resume : &node->blob.policy;
 }
 
 static bool suspend(struct kt_tpm_node *node, struct kt_tpm_blob *blob, struct kt_error *err)
 {
     blob->suspended = true;
-    blob->resume = *policy_in_force(&node->blob);
+    blob->resume = *kt_tpm_node_policy(node);
     return kt_tpm_reset_count(&node->tpm, &blob->suspended_at, err);
 }
 
@@ -139,7 +143,7 @@ bool kt_tpm_node_seal(struct kt_tpm_node *node, const struct kt_secret *scalar, 
     static const struct kt_tpm_policy none = {.kind = KT_TPM_POLICY_NONE};
     KT_CLEANUP(kt_tpm_sealed_done) struct kt_tpm_sealed sealed = {.public_part = {.data = NULL}};
     KT_CLEANUP_BYTES struct kt_bytes bytes = {.data = NULL};
-    const struct kt_tpm_policy *policy = wish->policy ? wish->policy : policy_in_force(&node->blob);
+    const struct kt_tpm_policy *policy = wish->policy ? wish->policy : kt_tpm_node_policy(node);
 
     if (!kt_tpm_seal(&node->tpm, scalar, wish->suspend ? &none : policy, &sealed, err))
         return false;

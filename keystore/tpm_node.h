@@ -23,6 +23,8 @@ void kt_tpm_node_done(struct kt_tpm_node *node);
 /* Reads node.tpm; with lock, nobody replaces it meanwhile (KT_E_BUSY). */
 bool kt_tpm_node_read(struct kt_tpm_node *node, bool lock, struct kt_error *err) KT_MUST_CHECK;
 struct kt_secret *kt_tpm_node_unseal(struct kt_tpm_node *node, struct kt_error *err) KT_MUST_CHECK;
+/* That it is sealed under; while suspended, what comes next. */
+const struct kt_tpm_policy *kt_tpm_node_policy(const struct kt_tpm_node *node);
 /* Whether the machine has booted since the key was suspended. */
 bool kt_tpm_node_booted(struct kt_tpm_node *node, bool *ret, struct kt_error *err) KT_MUST_CHECK;
 

@@ -215,7 +215,8 @@ static bool unmarshal(const struct kt_tpm_blob *blob, struct unseal_job *ret, st
                                         &ret->private_part) == TSS2_RC_SUCCESS &&
         private_at == blob->private_part.len)
         return true;
-    (void)kt_fail(err, KT_E_NODE_KEY, "this node's sealed key (" KT_TPM_FILE ") is damaged: expected a sealed object");
+    (void)kt_fail(err, KT_E_NODE_KEY_LOST,
+                  "this node's sealed key (" KT_TPM_FILE ") is damaged: expected a sealed object");
     return kt_error_hint(err, "restore " KT_TPM_FILE " from a copy of this node's, or have the node join again");
 }
 

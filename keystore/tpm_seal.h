@@ -25,7 +25,7 @@ struct kt_tpm_signature_source {
     struct kt_slice file;
     const char *what; /* its name, for messages */
 };
-/* NULL on failure; KT_E_NODE_KEY etc. by tpm_errors.def. */
+/* NULL on failure; KT_E_NODE_KEY, KT_E_NODE_KEY_LOST etc. by tpm_errors.def. */
 struct kt_secret *kt_tpm_unseal(struct kt_tpm *tpm, const struct kt_tpm_blob *blob,
                                 const struct kt_tpm_signature_source *signature, struct kt_error *err) KT_MUST_CHECK;
 

@@ -66,13 +66,13 @@ static void template_fill(enum kt_tpm_template template, TPM2B_PUBLIC *ret)
 
 /* The name that tpm2-tss keeps is what the TPM, or somebody on the wire, said; Esys_TR_GetName computes it from the
  * public part, and that is what a session is salted with. */
-static bool read_name(struct kt_tpm *tpm, ESYS_TR tr, uint8_t ret[KT_TPM_NAME_LEN])
+bool kt_tpm_read_name(struct kt_tpm *tpm, enum kt_tpm_step step, ESYS_TR tr, uint8_t ret[KT_TPM_NAME_LEN])
 {
     TPM2B_NAME *name = NULL;
-    bool good = kt_tpm_step(tpm, KT_TPM_STEP_READ_SRK, Esys_TR_GetName(tpm->esys, tr, &name));
+    bool good = kt_tpm_step(tpm, step, Esys_TR_GetName(tpm->esys, tr, &name));
 
     if (good && name->size != KT_TPM_NAME_LEN)
-        good = kt_tpm_step(tpm, KT_TPM_STEP_READ_SRK, TSS2_ESYS_RC_MALFORMED_RESPONSE);
+        good = kt_tpm_step(tpm, step, TSS2_ESYS_RC_MALFORMED_RESPONSE);
     if (good)
         memcpy(ret, name->name, KT_TPM_NAME_LEN);
     Esys_Free(name);
@@ -107,7 +107,7 @@ static bool at_handle(struct kt_tpm *tpm, uint32_t handle, struct kt_tpm_parent 
     }
     if (!kt_tpm_step(tpm, KT_TPM_STEP_READ_SRK, rc))
         return false;
-    if (!read_name(tpm, parent.tr, parent.name)) {
+    if (!kt_tpm_read_name(tpm, KT_TPM_STEP_READ_SRK, parent.tr, parent.name)) {
         close_handle(tpm, parent.tr);
         return false;
     }
@@ -115,21 +115,19 @@ static bool at_handle(struct kt_tpm *tpm, uint32_t handle, struct kt_tpm_parent 
     return true;
 }
 
-static TSS2_RC create_primary(struct kt_tpm *tpm, enum kt_tpm_template template, ESYS_TR *ret)
+TSS2_RC kt_tpm_create_primary(struct kt_tpm *tpm, ESYS_TR hierarchy, const TPM2B_PUBLIC *wanted, ESYS_TR *ret)
 {
     const TPM2B_SENSITIVE_CREATE sensitive = {.size = 0};
     const TPM2B_DATA outside = {.size = 0};
     const TPML_PCR_SELECTION pcrs = {.count = 0};
-    TPM2B_PUBLIC wanted;
     TPM2B_PUBLIC *made = NULL;
     TPM2B_CREATION_DATA *data = NULL;
     TPM2B_DIGEST *hash = NULL;
     TPMT_TK_CREATION *ticket = NULL;
     TSS2_RC rc = TSS2_RC_SUCCESS;
 
-    template_fill(template, &wanted);
-    rc = Esys_CreatePrimary(tpm->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive,
-                            &wanted, &outside, &pcrs, ret, &made, &data, &hash, &ticket);
+    rc = Esys_CreatePrimary(tpm->esys, hierarchy, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, wanted,
+                            &outside, &pcrs, ret, &made, &data, &hash, &ticket);
     Esys_Free(made);
     Esys_Free(data);
     Esys_Free(hash);
@@ -140,11 +138,13 @@ static TSS2_RC create_primary(struct kt_tpm *tpm, enum kt_tpm_template template,
 static bool make_again(struct kt_tpm *tpm, enum kt_tpm_template template, struct kt_tpm_parent *ret)
 {
     struct kt_tpm_parent parent = {.tr = ESYS_TR_NONE, .template = template, .rsa = is_rsa(template)};
+    TPM2B_PUBLIC wanted;
 
+    template_fill(template, &wanted);
     tpm->parent_handle = 0;
-    if (!kt_tpm_step(tpm, KT_TPM_STEP_MAKE_SRK, create_primary(tpm, template, &parent.tr)))
+    if (!kt_tpm_step(tpm, KT_TPM_STEP_MAKE_SRK, kt_tpm_create_primary(tpm, ESYS_TR_RH_OWNER, &wanted, &parent.tr)))
         return false;
-    if (!read_name(tpm, parent.tr, parent.name)) {
+    if (!kt_tpm_read_name(tpm, KT_TPM_STEP_READ_SRK, parent.tr, parent.name)) {
         kt_tpm_flush(tpm, parent.tr);
         return false;
     }
@@ -155,16 +155,17 @@ static bool make_again(struct kt_tpm *tpm, enum kt_tpm_template template, struct
 static bool fail_other(const struct kt_tpm_blob *blob, bool found, struct kt_error *err)
 {
     if (found)
-        (void)kt_fail(err, KT_E_NODE_KEY,
+        (void)kt_fail(err, KT_E_NODE_KEY_LOST,
                       "the SRK at 0x%x is not the one that this node's key was sealed under: another TPM, a cleared "
                       "one, or a swapped key",
                       blob->parent_handle ? blob->parent_handle : handles[0]);
     else
-        (void)kt_fail(err, KT_E_NODE_KEY,
+        (void)kt_fail(err, KT_E_NODE_KEY_LOST,
                       "this TPM cannot make the SRK (0x%x) that this node's key was sealed under: "
                       "another TPM, or a cleared one",
                       blob->parent_handle ? blob->parent_handle : handles[0]);
-    return kt_error_hint(err, "bring the node back: keyturn recovery use, or node approve --replace on another node");
+    return kt_error_hint(
+        err, "keyturn recovery use; or keyturn node request, then keyturn node approve --replace on another node");
 }
 
 static bool is_pinned(const struct kt_tpm_blob *blob, const struct kt_tpm_parent *parent)
@@ -300,21 +301,27 @@ static bool look_for_any(struct kt_tpm *tpm, struct kt_tpm_parent *ret, uint32_t
     return true;
 }
 
-/* A TPM without P-256 refuses the template; whatever else is wrong shows with RSA as well. */
-static bool make_new(struct kt_tpm *tpm, struct kt_tpm_parent *ret)
+bool kt_tpm_lacks_p256(uint32_t rc)
 {
-    if (make_again(tpm, KT_TPM_TEMPLATE_ECC, ret))
-        return true;
-    switch (kt_tpm_rc_base(tpm->failure.rc)) {
+    switch (kt_tpm_rc_base(rc)) {
     case TPM2_RC_CURVE:
     case TPM2_RC_VALUE:
     case TPM2_RC_TYPE:
     case TPM2_RC_ASYMMETRIC:
-        tpm->failure.rc = TSS2_RC_SUCCESS;
-        return make_again(tpm, KT_TPM_TEMPLATE_RSA, ret);
+        return true;
     default:
         return false;
     }
+}
+
+static bool make_new(struct kt_tpm *tpm, struct kt_tpm_parent *ret)
+{
+    if (make_again(tpm, KT_TPM_TEMPLATE_ECC, ret))
+        return true;
+    if (!kt_tpm_lacks_p256(tpm->failure.rc))
+        return false;
+    tpm->failure.rc = TSS2_RC_SUCCESS;
+    return make_again(tpm, KT_TPM_TEMPLATE_RSA, ret);
 }
 
 /* Where the TPM has no room for it, the key stays transient: it is made again at each start. Somebody else may have

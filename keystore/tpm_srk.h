@@ -18,10 +18,19 @@ struct kt_tpm_parent {
 };
 
 /* The key whose name is pinned in blob: at its handle, at the two usual ones, else made again from the templates. It is
- * compared before anything is encrypted to it. KT_E_NODE_KEY if this TPM has no such key. */
+ * compared before anything is encrypted to it. KT_E_NODE_KEY_LOST if this TPM has no such key. */
 bool kt_tpm_parent_find(struct kt_tpm *tpm, const struct kt_tpm_blob *blob, struct kt_tpm_parent *ret,
                         struct kt_error *err) KT_MUST_CHECK;
 /* For a first sealing: the one that is there, else one is made (ECC P-256; RSA-2048 where the TPM cannot do that) and
  * made persistent. */
 bool kt_tpm_parent_obtain(struct kt_tpm *tpm, struct kt_tpm_parent *ret, struct kt_error *err) KT_MUST_CHECK;
 void kt_tpm_parent_release(struct kt_tpm *tpm, struct kt_tpm_parent *parent);
+
+/* Shared with tpm_ek.c. A primary key of a hierarchy without a password. */
+TSS2_RC kt_tpm_create_primary(struct kt_tpm *tpm, ESYS_TR hierarchy, const TPM2B_PUBLIC *wanted,
+                              ESYS_TR *ret) KT_MUST_CHECK;
+/* The name of an object, recomputed from its public part. */
+bool kt_tpm_read_name(struct kt_tpm *tpm, enum kt_tpm_step step, ESYS_TR tr,
+                      uint8_t ret[KT_TPM_NAME_LEN]) KT_MUST_CHECK;
+/* A TPM without P-256 refuses a template with such a code; whatever else is wrong shows with RSA as well. */
+bool kt_tpm_lacks_p256(uint32_t rc) KT_MUST_CHECK;

@@ -22,7 +22,8 @@ static void job_done(struct kt_job *job)
 static bool transient(enum kt_code code)
 {
     static const enum kt_code codes[] = {KT_E_INTERNAL,   KT_E_IO,   KT_E_NOMEM,   KT_E_CRYPTO,   KT_E_PERMISSION,
-                                         KT_E_INCOMPLETE, KT_E_BUSY, KT_E_TIMEOUT, KT_E_NODE_KEY, KT_E_UNREACHABLE};
+                                         KT_E_INCOMPLETE, KT_E_BUSY, KT_E_TIMEOUT, KT_E_NODE_KEY, KT_E_NODE_KEY_LOST,
+                                         KT_E_UNREACHABLE};
     for (size_t i = 0; i < KT_ARRAY_LEN(codes); i++) {
         if (codes[i] == code)
             return true;

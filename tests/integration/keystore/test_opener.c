@@ -449,13 +449,13 @@ static void test_node_key(void **state)
     }
     for (off_t cut = 0; cut < 44; cut += 11) {
         assert_int_equal(ftruncate(fd, cut), 0);
-        node_expect_error(n, &request, KT_E_NODE_KEY, "private key");
+        node_expect_error(n, &request, KT_E_NODE_KEY_LOST, "private key");
     }
     assert_int_equal(pwrite(fd, key, 44, 0), 44);
     assert_int_equal(pwrite(fd, "x", 1, 0), 1);
-    node_expect_error(n, &request, KT_E_NODE_KEY, "private key");
+    node_expect_error(n, &request, KT_E_NODE_KEY_LOST, "private key");
     assert_int_equal(renameat(n->s.dir, NODE_KEY, n->s.dir, "moved"), 0);
-    node_expect_error(n, &request, KT_E_NODE_KEY, "private key");
+    node_expect_error(n, &request, KT_E_NODE_KEY_LOST, "private key");
     assert_int_equal(symlinkat(scratch_name(&n->s, "moved"), n->s.dir, NODE_KEY), 0);
     node_expect_error(n, &request, KT_E_PERMISSION, "link");
 }

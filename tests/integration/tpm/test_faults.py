@@ -75,7 +75,7 @@ class Retries(Fault):
                 self.refuses("NODE_KEY", words)
                 self.assertEqual(self.counts()[UNSEAL], 1)
         self.through(do="code", code="0x1df", command=hex(LOAD), times=2)
-        self.refuses("NODE_KEY", "does not fit")
+        self.refuses("NODE_KEY_LOST", "does not fit")
         self.assertEqual(self.counts()[LOAD], 1)
         self.assertEqual(self.tpm.left_behind(), "")
 
@@ -153,7 +153,7 @@ class Interposer(Fault):
         self.tpm.tool("tpm2_evictcontrol", "-C", "o", "-c", "p.ctx", "0x81000001")
         self.tpm.tool("tpm2_flushcontext", "-t")
         self.through()
-        self.refuses("NODE_KEY", "is not the one that this node's key was sealed under")
+        self.refuses("NODE_KEY_LOST", "is not the one that this node's key was sealed under")
         counts = self.counts()
         self.assertNotIn(START_SESSION, counts)
         self.assertNotIn(LOAD, counts)

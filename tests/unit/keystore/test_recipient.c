@@ -119,7 +119,7 @@ static void expect_unusable(const struct folder *d, enum kt_code code, const cha
 
 static void test_file_absent(void **state)
 {
-    expect_unusable(*state, KT_E_NODE_KEY, "cannot be read");
+    expect_unusable(*state, KT_E_NODE_KEY_LOST, "cannot be read");
 }
 
 static void test_file_damaged(void **state)
@@ -140,20 +140,20 @@ static void test_file_damaged(void **state)
         memcpy(bytes, good, sizeof good);
         bytes[cases[i].at] = cases[i].byte;
         put_file(d, bytes, sizeof good, 0600);
-        expect_unusable(d, KT_E_NODE_KEY, cases[i].says);
+        expect_unusable(d, KT_E_NODE_KEY_LOST, cases[i].says);
     }
     memset(bytes + 12, 0xff, 32); /* above the order */
     memcpy(bytes, good, 12);
     put_file(d, bytes, sizeof good, 0600);
-    expect_unusable(d, KT_E_NODE_KEY, "a private key of P-256");
+    expect_unusable(d, KT_E_NODE_KEY_LOST, "a private key of P-256");
     for (size_t len = 1; len < sizeof good; len++) {
         put_file(d, good, len, 0600);
-        expect_unusable(d, KT_E_NODE_KEY, "44 bytes");
+        expect_unusable(d, KT_E_NODE_KEY_LOST, "44 bytes");
     }
     put_file(d, bytes, 45, 0600);
-    expect_unusable(d, KT_E_NODE_KEY, "");
+    expect_unusable(d, KT_E_NODE_KEY, "larger");
     put_file(d, good, 0, 0600);
-    expect_unusable(d, KT_E_NODE_KEY, "");
+    expect_unusable(d, KT_E_NODE_KEY_LOST, "");
     put_file(d, good, sizeof good, 0600);
     struct kt_p256 *pair = kt_recipient_file.load(&source, NULL);
     assert_non_null(pair);
