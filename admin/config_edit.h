@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One line of keyturn.yaml changed in place: all others, comments and order too, stay byte for byte. */
+/* Lines of keyturn.yaml changed in place: all others, comments and order too, stay byte for byte. */
 #pragma once
 
 #include "keystore/config.h"
@@ -7,6 +7,6 @@
 /* field: "owner", or with its group, "tpm.tcti"; value: as YAML. The result is parsed before it takes the file's place;
  * owner and mode stay. */
 bool kt_config_edit_line(const char *path, const char *field, const char *value, struct kt_error *err) KT_MUST_CHECK;
-/* The field as it is in config. */
-bool kt_config_edit_from(const char *path, const char *field, const struct kt_config *config,
+/* Several fields as they are in config, at once; ends with NULL. */
+bool kt_config_edit_from(const char *path, const char *const *fields, const struct kt_config *config,
                          struct kt_error *err) KT_MUST_CHECK;

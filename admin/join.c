@@ -277,19 +277,15 @@ static bool set_recipient(const struct kt_join *join, struct kt_error *err)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     if (!kt_config_load(path, now, err))
         return false;
-    const struct {
-        const char *field;
-        bool same;
-    } fields[] = {
-        {"tpm.tcti", strcmp(now->tpm_tcti, planned->tpm_tcti) == 0},
-        {"tpm.pcrSignature", strcmp(now->tpm_pcr_signature, planned->tpm_pcr_signature) == 0},
-        {"recipient", now->recipient == planned->recipient},
-    };
-    for (size_t i = planned->recipient == KT_RECIPIENT_TPM2 ? 0 : 2; i < KT_ARRAY_LEN(fields); i++) {
-        if (!fields[i].same && !kt_config_edit_from(path, fields[i].field, planned, err))
-            return false;
-    }
-    return true;
+    const char *changed[4] = {NULL};
+    size_t n = 0;
+    if (now->recipient != planned->recipient)
+        changed[n++] = "recipient";
+    if (planned->recipient == KT_RECIPIENT_TPM2 && strcmp(now->tpm_tcti, planned->tpm_tcti) != 0)
+        changed[n++] = "tpm.tcti";
+    if (planned->recipient == KT_RECIPIENT_TPM2 && strcmp(now->tpm_pcr_signature, planned->tpm_pcr_signature) != 0)
+        changed[n++] = "tpm.pcrSignature";
+    return n == 0 || kt_config_edit_from(path, changed, planned, err);
 }
 
 static bool finish_rejoin(struct kt_join *join, struct kt_slice document, struct kt_outcome *ret, struct kt_error *err)
