@@ -123,10 +123,15 @@ static bool fits(const struct kt_join *join, const struct kt_config *plan, bool 
     return true;
 }
 
+static bool ask_to_discard(const struct kt_join *join, struct kt_error *err)
+{
+    return kt_confirm(join->init.options, "--force: a request of this node waits for its bundle. Discard it?", err);
+}
+
 static bool discard(const struct kt_join *join, const struct kt_config *plan, struct kt_error *err)
 {
     if (join->init.options->force)
-        return kt_confirm(join->init.options, "--force: a request of this node waits for its bundle. Discard it?", err);
+        return ask_to_discard(join, err);
     kt_fail(err, KT_E_EXISTS,
             "a request of this node waits for its bundle, with a private half of another kind (%s), policy or TCTI",
             kt_recipient_kind_text(plan->recipient));
@@ -153,8 +158,11 @@ static bool check_half(const struct kt_join *join, const struct kt_node_request 
     *ret = false;
     if (why.code == KT_E_NODE_KEY_LOST)
         return true;
+    if (join->init.options->force && may_open_again(why.code))
+        return ask_to_discard(join, err);
     (void)kt_error_copy(err, &why);
-    return kt_error_prefix(err, "the private half of the request that waits for its bundle");
+    (void)kt_error_prefix(err, "the request that waits for its bundle");
+    return kt_error_hint(err, "%s; or --force, which discards that request and makes a new one", why.hint);
 }
 
 bool kt_join_waiting(struct kt_join *join, const struct kt_node_request *earlier, bool *ret, struct kt_error *err)

@@ -49,9 +49,9 @@ class Cluster(Case):
     def file(self, node, kind):
         return self.work / f"{node}.{kind}"
 
-    def request(self, node, env=None):
+    def request(self, node, *more, env=None):
         run = self.keyturn("node", "request", "--dir", self.work / node, *([] if self.config_of(node).exists() else ["--node", node]),
-                           "--out", self.file(node, "request"), "-o", "json", env=env)
+                           "--out", self.file(node, "request"), "-o", "json", *more, env=env)
         return json.loads(self.expect(run, 0).stdout)["fingerprint"]
 
     def approve_arguments(self, node, fingerprint, *more):
@@ -65,8 +65,8 @@ class Cluster(Case):
         return self.keyturn("node", "install", bundle or self.file(node, "bundle"), "--dir", self.work / node, "--fingerprint", owner,
                             "-o", "json", env=env)
 
-    def join(self, node, by="a", *more):
-        fingerprint = self.request(node)
+    def join(self, node, by="a", *more, ask=()):
+        fingerprint = self.request(node, *ask)
         owner = self.approve(by, node, fingerprint, *more)
         return json.loads(self.expect(self.install(node, owner), 0).stdout)
 
