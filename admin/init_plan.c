@@ -184,8 +184,10 @@ static bool plan_uids(struct kt_init *init, struct kt_error *err)
 bool kt_init_plan_tpm(struct kt_init *init, struct kt_error *err)
 {
     struct kt_config *config = init->config;
-    if (init->tpm && init->no_tpm)
-        return kt_fail(err, KT_E_USAGE, "--no-tpm does not go with --tpm and what implies it");
+    if (init->tpm && init->no_tpm) {
+        kt_fail(err, KT_E_USAGE, "--no-tpm does not go with --tpm, nor with --tcti, --tpm-policy and --pcr-signature");
+        return kt_error_hint(err, "leave out one or the other");
+    }
     if (init->no_tpm)
         config->recipient = KT_RECIPIENT_FILE;
     if (!init->tpm)
