@@ -21,6 +21,15 @@ void kt_fd_close(int fd)
     errno = saved;
 }
 
+bool kt_fd_is_at(int fd, int dirfd, const char *path)
+{
+    struct stat open_st;
+    struct stat named_st;
+
+    return fstat(fd, &open_st) == 0 && fstatat(dirfd, path, &named_st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           open_st.st_dev == named_st.st_dev && open_st.st_ino == named_st.st_ino;
+}
+
 struct opened {
     int fd;
     size_t size;

@@ -3,9 +3,9 @@
  * Safe files. Reading checks what is opened (a regular file, no link in its last component, owner, mode, size) on the
  * descriptor, not on the name. Writing is: temporary dot file in the same directory, write, owner, mode and extended
  * attributes as the old file had (kt_file_attrs says for whom not), fsync, rename, fsync of the directory. After a
- * failure or a kill at any point the old file is whole, or the new one is; never neither. Stray temporary files are
- * removed by the next write or removal of that name; so writers of one name exclude each other by a lock
- * (kt_lock_take), else one may fail with KT_E_BUSY.
+ * failure or a kill at any point the old file is whole, or the new one is; never neither. A temporary file is held by
+ * an flock(2) while it is written; those that nobody holds are removed by the next write or removal of that name. Of
+ * writers at the same time, the last counts. (Where the file system knows no flock, one of them may fail: KT_E_BUSY.)
  */
 #pragma once
 
@@ -61,6 +61,10 @@ bool kt_dir_make(int dirfd, const char *path, const struct kt_file_attrs *attrs,
 /* Opens a directory (O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC). -1 on failure. */
 int kt_dir_open(int dirfd, const char *path, struct kt_error *err) KT_MUST_CHECK;
 
-/* An exclusive flock(2) on a file that is created when missing (mode 0600) and never removed. Held until the
- * descriptor closes. KT_E_BUSY if another process has it (the message names its pid where the kernel tells). */
+/* Whether that name (a link: itself) still leads to what fd has open. */
+bool kt_fd_is_at(int fd, int dirfd, const char *path) KT_MUST_CHECK;
+
+/* An exclusive flock(2) on a file that is created when missing (mode 0600); whoever removes it holds it then, and it is
+ * the one of that name when this returns. Held until the descriptor closes. KT_E_BUSY if another process has it (the
+ * message names its pid where the kernel tells); KT_E_IO with ENOENT: its directory is gone. */
 int kt_lock_take(int dirfd, const char *path, struct kt_error *err) KT_MUST_CHECK;

@@ -1,39 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file_attrs.h"
-#include "base/path.h"
-#include "base/secret.h"
+#include "base/file_temp.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
 
-/* ".NAME.0123456789abcdef.tmp": a dot file, since the kubelet and others take every other file in their directories. */
-#define TEMP_RANDOM  ((size_t)8)
-#define TEMP_EXTRA   (1 + 1 + 2 * TEMP_RANDOM + 4)
-#define NAME_LONGEST (NAME_MAX - TEMP_EXTRA)
-
 struct writing {
     struct kt_path_target target;
     struct kt_path_text shown;
-    char temp[NAME_MAX + 1]; /* empty: there is none to remove */
-    int fd;                  /* of temp */
-    int old;                 /* what is replaced, or -1 */
+    struct kt_temp temp;
+    int old; /* what is replaced, or -1 */
     struct stat old_st;
 };
 
-#define WRITING_INIT                               \
-    {                                              \
-        .target = {.dir = -1}, .fd = -1, .old = -1 \
+#define WRITING_INIT                                           \
+    {                                                          \
+        .target = {.dir = -1}, .temp = KT_TEMP_INIT, .old = -1 \
     }
 
 static void writing_done(struct writing *w)
 {
-    if (w->temp[0] != '\0') {
-        if (unlinkat(w->target.dir, w->temp, 0) < 0 && (errno == EISDIR || errno == EPERM))
-            (void)unlinkat(w->target.dir, w->temp, AT_REMOVEDIR);
-    }
-    kt_fd_close(w->fd);
+    kt_temp_done(&w->target, &w->temp);
     kt_fd_close(w->old);
     kt_fd_close(w->target.dir);
 }
@@ -42,7 +31,9 @@ static void writing_done(struct writing *w)
 static bool fail_unchanged(const struct writing *w, const char *doing, struct kt_error *err)
 {
     int number = errno;
-    enum kt_code code = number == EACCES || number == EPERM ? KT_E_PERMISSION : KT_E_IO;
+    enum kt_code code = number == EACCES || number == EPERM ? KT_E_PERMISSION
+                        : number == EALREADY                ? KT_E_BUSY
+                                                            : KT_E_IO;
 
     (void)kt_fail_errno(err, code, "%s: not written (%s): cannot %s", w->shown.text,
                         w->old >= 0 ? "the old content is still in place" : "there is none still", doing);
@@ -90,51 +81,10 @@ static bool sync_published(const struct writing *w, struct kt_error *err)
     return true;
 }
 
-static bool is_temp_of(const char *entry, const char *name)
-{
-    size_t len = strlen(name);
-
-    if (strlen(entry) != len + TEMP_EXTRA || entry[0] != '.' || strncmp(entry + 1, name, len) != 0)
-        return false;
-    const char *random = entry + 1 + len + 1;
-    return random[-1] == '.' && strspn(random, "0123456789abcdef") == 2 * TEMP_RANDOM &&
-           strcmp(random + 2 * TEMP_RANDOM, ".tmp") == 0;
-}
-
-/* Best effort: what cannot be removed now does no harm but take space. */
-static void remove_strays(const struct kt_path_target *target)
-{
-    int fd = openat(target->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    KT_CLEANUP(closedir_p) DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-
-    if (!dir) {
-        kt_fd_close(fd);
-        return;
-    }
-    for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-        if (!is_temp_of(entry->d_name, target->name))
-            continue;
-        if (unlinkat(target->dir, entry->d_name, 0) < 0 && (errno == EISDIR || errno == EPERM))
-            (void)unlinkat(target->dir, entry->d_name, AT_REMOVEDIR);
-    }
-}
-
-static bool name_temp(const char *name, char *ret, size_t cap, struct kt_error *err)
-{
-    uint8_t bytes[TEMP_RANDOM] = {0};
-    char hex[2 * TEMP_RANDOM + 1];
-
-    if (!kt_random(bytes, sizeof(bytes), err))
-        return false;
-    kt_hex_encode(KT_SLICE(bytes, sizeof(bytes)), hex);
-    (void)snprintf(ret, cap, ".%.*s.%s.tmp", (int)NAME_LONGEST, name, hex);
-    return true;
-}
-
 static bool open_target(int dirfd, const char *path, struct writing *w, struct kt_error *err)
 {
     (void)kt_path_show(dirfd, path, &w->shown);
-    return kt_path_target(dirfd, path, NAME_LONGEST, &w->target, err);
+    return kt_path_target(dirfd, path, KT_TEMP_NAME_LONGEST, &w->target, err);
 }
 
 /* The file that is there now, for its owner, mode and attributes. */
@@ -154,13 +104,13 @@ static bool set_attrs(const struct writing *w, const struct kt_file_attrs *attrs
     bool ok = false;
 
     if (w->old < 0) {
-        ok = kt_file_attrs_set(w->fd, attrs, err);
+        ok = kt_file_attrs_set(w->temp.fd, attrs, err);
     } else {
         if (attrs->impose_owner) {
             kept.uid = attrs->uid;
             kept.gid = attrs->gid;
         }
-        ok = kt_file_attrs_copy(w->old, &kept, w->fd, err);
+        ok = kt_file_attrs_copy(w->old, &kept, w->temp.fd, err);
     }
     return ok || prefix_unchanged(w, err);
 }
@@ -184,20 +134,15 @@ static bool write_all(int fd, struct kt_slice bytes)
 static bool write_temp(struct writing *w, struct kt_slice bytes, const struct kt_file_attrs *attrs,
                        struct kt_error *err)
 {
-    char temp[NAME_MAX + 1];
+    const char *doing = NULL;
 
-    remove_strays(&w->target);
-    if (!name_temp(w->target.name, temp, sizeof(temp), err))
-        return false;
-    w->fd = openat(w->target.dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (w->fd < 0)
-        return fail_unchanged(w, "create a temporary file beside it", err);
-    memcpy(w->temp, temp, sizeof(temp));
+    if (!kt_temp_make(&w->target, S_IFREG, &w->temp, &doing))
+        return fail_unchanged(w, doing, err);
     if (!set_attrs(w, attrs, err))
         return false;
-    if (!write_all(w->fd, bytes))
+    if (!write_all(w->temp.fd, bytes))
         return fail_unchanged(w, "write", err);
-    if (!sync_fd(w->fd))
+    if (!sync_fd(w->temp.fd))
         return fail_unchanged(w, "bring it to the disk (fsync)", err);
     return true;
 }
@@ -217,9 +162,9 @@ bool kt_file_replace(int dirfd, const char *path, struct kt_slice bytes, const s
 
     if (!open_target(dirfd, path, &w, err) || !open_old(dirfd, path, &w, err) || !write_temp(&w, bytes, attrs, err))
         return false;
-    if (renameat(w.target.dir, w.temp, w.target.dir, w.target.name) < 0)
+    if (renameat(w.target.dir, w.temp.name, w.target.dir, w.target.name) < 0)
         return fail_publish(&w, "rename the new file into its place", err);
-    w.temp[0] = '\0';
+    w.temp.name[0] = '\0';
     return sync_published(&w, err);
 }
 
@@ -233,13 +178,13 @@ static bool link_temp(struct writing *w)
 {
     int dir = w->target.dir;
 
-    if (linkat(dir, w->temp, dir, w->target.name, 0) == 0)
+    if (linkat(dir, w->temp.name, dir, w->target.name, 0) == 0)
         return true;
     if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
         return false;
-    if (renameat2(dir, w->temp, dir, w->target.name, RENAME_NOREPLACE) < 0)
+    if (renameat2(dir, w->temp.name, dir, w->target.name, RENAME_NOREPLACE) < 0)
         return false;
-    w->temp[0] = '\0';
+    w->temp.name[0] = '\0';
     return true;
 }
 
@@ -258,8 +203,8 @@ bool kt_file_create(int dirfd, const char *path, struct kt_slice bytes, const st
     if (!link_temp(&w))
         return errno == EEXIST ? fail_exists(w.shown.text, err)
                                : fail_publish(&w, "link the new file into its place", err);
-    if (w.temp[0] != '\0' && unlinkat(w.target.dir, w.temp, 0) == 0)
-        w.temp[0] = '\0';
+    if (w.temp.name[0] != '\0' && unlinkat(w.target.dir, w.temp.name, 0) == 0)
+        w.temp.name[0] = '\0';
     return sync_published(&w, err);
 }
 
@@ -290,7 +235,7 @@ bool kt_file_remove(int dirfd, const char *path, struct kt_error *err)
             *err = why;
         return false;
     }
-    remove_strays(&w.target);
+    kt_temp_remove_strays(&w.target);
     if (unlinkat(w.target.dir, w.target.name, 0) < 0 && errno != ENOENT) {
         if (errno == EISDIR)
             return kt_path_fail_kind(dirfd, path, S_IFDIR, S_IFREG, err);
@@ -315,31 +260,20 @@ int kt_dir_open(int dirfd, const char *path, struct kt_error *err)
 /* Made beside its place, so that a directory of that name always has its owner and mode. */
 static bool make_temp_dir(struct writing *w, const struct kt_file_attrs *attrs, struct kt_error *err)
 {
-    char temp[NAME_MAX + 1];
+    const char *doing = NULL;
 
-    remove_strays(&w->target);
-    if (!name_temp(w->target.name, temp, sizeof(temp), err))
-        return false;
-    if (mkdirat(w->target.dir, temp, 0700) < 0)
-        return fail_unchanged(w, "make a directory beside it", err);
-    memcpy(w->temp, temp, sizeof(temp));
-    if (fchmodat(w->target.dir, temp, 0700, 0) < 0) /* a umask may forbid it to us */
-        return fail_unchanged(w, "open the new directory", err);
-    w->fd = openat(w->target.dir, temp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (w->fd < 0)
-        return fail_unchanged(w, "open the new directory", err);
-    if (!kt_file_attrs_set(w->fd, attrs, err))
-        return prefix_unchanged(w, err);
-    return true;
+    if (!kt_temp_make(&w->target, S_IFDIR, &w->temp, &doing))
+        return fail_unchanged(w, doing, err);
+    return kt_file_attrs_set(w->temp.fd, attrs, err) || prefix_unchanged(w, err);
 }
 
 static bool place_temp_dir(struct writing *w)
 {
     int dir = w->target.dir;
 
-    if (renameat2(dir, w->temp, dir, w->target.name, RENAME_NOREPLACE) == 0)
+    if (renameat2(dir, w->temp.name, dir, w->target.name, RENAME_NOREPLACE) == 0)
         return true;
-    return (errno == EINVAL || errno == ENOSYS) && renameat(dir, w->temp, dir, w->target.name) == 0;
+    return (errno == EINVAL || errno == ENOSYS) && renameat(dir, w->temp.name, dir, w->target.name) == 0;
 }
 
 bool kt_dir_make(int dirfd, const char *path, const struct kt_file_attrs *attrs, struct kt_error *err)
@@ -354,7 +288,7 @@ bool kt_dir_make(int dirfd, const char *path, const struct kt_file_attrs *attrs,
     if (!make_temp_dir(&w, attrs, err))
         return false;
     if (place_temp_dir(&w))
-        w.temp[0] = '\0';
+        w.temp.name[0] = '\0';
     else if (errno != EEXIST)
         return fail_publish(&w, "rename the new directory into its place", err);
     if (fstatat(w.target.dir, w.target.name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#define TAKE_TRIES 16
+
 /* A line of /proc/locks: "1: FLOCK  ADVISORY  WRITE 2188 fe:00:1835074 0 EOF" (proc_locks(5)). With "->" after the
  * number it stands for one that waits. 0: not this lock, or a holder in another pid namespace. */
 static long line_holder(char *line, const char *file)
@@ -64,22 +66,26 @@ static bool lock(int fd, const char *shown, struct kt_error *err)
     return kt_fail_errno(err, KT_E_IO, "%s: cannot lock it", shown);
 }
 
-int kt_lock_take(int dirfd, const char *path, struct kt_error *err)
+static int open_lock(int dirfd, const char *path, struct kt_error *err)
 {
-    KT_CLEANUP(kt_fd_close_p)
     int fd = openat(dirfd, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
-    struct kt_path_text shown;
-    struct stat st;
 
     if (fd < 0 && errno == EROFS) /* what can be read there can be served: a file that is there can be locked */
         fd = openat(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0) {
+    if (fd < 0)
         (void)kt_path_fail_open(dirfd, path, S_IFREG, err);
+    return fd;
+}
+
+static int take_once(int dirfd, const char *path, const char *shown, struct kt_error *err)
+{
+    KT_CLEANUP(kt_fd_close_p) int fd = open_lock(dirfd, path, err);
+    struct stat st;
+
+    if (fd < 0)
         return -1;
-    }
-    (void)kt_path_show(dirfd, path, &shown);
     if (fstat(fd, &st) < 0) {
-        (void)kt_fail_errno(err, KT_E_IO, "%s: cannot look at it", shown.text);
+        (void)kt_fail_errno(err, KT_E_IO, "%s: cannot look at it", shown);
         return -1;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -88,5 +94,20 @@ int kt_lock_take(int dirfd, const char *path, struct kt_error *err)
     }
     if ((st.st_mode & 0600) != 0600) /* a umask took from us what the next one needs */
         (void)fchmod(fd, 0600);
-    return lock(fd, shown.text, err) ? KT_TAKE_FD(fd) : -1;
+    return lock(fd, shown, err) ? KT_TAKE_FD(fd) : -1;
+}
+
+int kt_lock_take(int dirfd, const char *path, struct kt_error *err)
+{
+    struct kt_path_text shown;
+
+    (void)kt_path_show(dirfd, path, &shown);
+    for (int i = 0; i < TAKE_TRIES; i++) {
+        int fd = take_once(dirfd, path, shown.text, err);
+        if (fd < 0 || kt_fd_is_at(fd, dirfd, path))
+            return fd;
+        kt_fd_close(fd); /* its last holder has removed it between our opening and our locking it */
+    }
+    (void)kt_fail(err, KT_E_BUSY, "%s: other processes make and remove it at this moment", shown.text);
+    return -1;
 }

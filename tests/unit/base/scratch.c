@@ -143,6 +143,29 @@ int in_child(uid_t uid, int (*f)(void *arg), void *arg)
     return pid < 0 ? -1 : wait_for(pid);
 }
 
+int in_children(int n, int (*f)(void *arg, int number), void *arg)
+{
+    pid_t pids[16];
+    int start[2];
+    int status = 0;
+    char byte = 0;
+
+    assert_in_range(n, 1, KT_ARRAY_LEN(pids));
+    assert_int_equal(pipe2(start, O_CLOEXEC), 0);
+    for (int i = 0; i < n; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            (void)close(start[1]);
+            _exit(read(start[0], &byte, 1) == 0 ? f(arg, i) : 99);
+        }
+    }
+    (void)close(start[0]);
+    (void)close(start[1]);
+    for (int i = 0; i < n; i++)
+        status |= wait_for(pids[i]);
+    return status;
+}
+
 int as_plain_user(int (*f)(void *arg), void *arg)
 {
     return in_child(am_root() ? FOREIGN_UID : 0, f, arg);

@@ -47,6 +47,8 @@ bool am_root(void);
 int in_child(uid_t uid, int (*f)(void *arg), void *arg);
 /* f(arg) in a child that is not root: ours if we are not, else FOREIGN_UID. */
 int as_plain_user(int (*f)(void *arg), void *arg);
+/* f(arg, number) in n children, at most 16, that begin together; the statuses or'ed. */
+int in_children(int n, int (*f)(void *arg, int number), void *arg);
 int wait_for(pid_t pid);
 /* This test program again, with these arguments and NAME=VALUE added to the environment; returns as in_child. */
 int run_self(char *const *argv, char *const *env);

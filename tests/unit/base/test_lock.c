@@ -158,11 +158,39 @@ static void test_read_only(void **state)
     assert_int_equal(status, 0);
 }
 
+/* The lock goes with its directory, as that of a staging directory does: even so never two have it. */
+static int take_and_remove(void *arg, int number)
+{
+    const struct scratch *s = arg;
+    struct kt_error err = KT_ERROR_INIT;
+
+    (void)number;
+    for (int i = 0; i < 500; i++) {
+        int fd = kt_lock_take(s->dir, "lock", &err);
+        if (fd < 0 && err.code != KT_E_BUSY)
+            return 1;
+        if (fd < 0)
+            continue;
+        if (mkdirat(s->dir, "held", 0700) < 0 || unlinkat(s->dir, "held", AT_REMOVEDIR) < 0)
+            return 2;
+        if (unlinkat(s->dir, "lock", 0) < 0)
+            return 4;
+        kt_fd_close(fd);
+    }
+    return 0;
+}
+
+static void test_one_holder_of_what_is_removed(void **state)
+{
+    assert_int_equal(in_children(4, take_and_remove, *state), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SCRATCH_TEST(test_one_holder),      SCRATCH_TEST(test_holder_is_named), SCRATCH_TEST(test_refused),
-        SCRATCH_TEST(test_of_another_user), SCRATCH_TEST(test_read_only),
+        SCRATCH_TEST(test_one_holder), SCRATCH_TEST(test_holder_is_named),
+        SCRATCH_TEST(test_refused),    SCRATCH_TEST(test_of_another_user),
+        SCRATCH_TEST(test_read_only),  SCRATCH_TEST(test_one_holder_of_what_is_removed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
