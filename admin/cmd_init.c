@@ -99,25 +99,39 @@ static bool confirm(const struct kt_init *init, struct kt_error *err)
     return kt_fail(err, KT_E_REFUSED, "not confirmed: nothing was made");
 }
 
-static bool make(struct kt_init *init, struct kt_error *err)
+static bool make_keyring(struct kt_init *init, struct kt_error *err)
 {
     KT_CLEANUP_BYTES struct kt_bytes document = {0};
     KT_CLEANUP(kt_secret_free_p) struct kt_secret *recovery = NULL;
-    if (kt_init_stage(init, err) && kt_init_found(init, &document, &recovery, err) &&
-        kt_init_prove(init, kt_bytes_view(&document), recovery, err) &&
-        kt_init_commit(init, kt_bytes_view(&document), err))
-        return true;
+    return kt_init_clear(init, err) && kt_init_stage_fill(init, err) &&
+           kt_init_found(init, &document, &recovery, err) &&
+           kt_init_prove(init, kt_bytes_view(&document), recovery, err) &&
+           kt_init_commit(init, kt_bytes_view(&document), err);
+}
+
+static bool make(struct kt_init *init, struct kt_error *err)
+{
+    bool done = kt_init_stage_open(init, err) && kt_init_check(init, err) &&
+                (init->finished_earlier || make_keyring(init, err));
     kt_init_undo(init);
-    return false;
+    return done;
+}
+
+static bool check(struct kt_init *init, struct kt_error *err)
+{
+    return kt_init_claim(init, err) && kt_init_check(init, err) &&
+           (init->finished_earlier || init->options->dry_run || (check_terminal(init, err) && confirm(init, err)));
 }
 
 static bool run(struct kt_init *init, struct kt_error *err)
 {
-    if (!kt_init_plan(init, err) || !kt_init_check(init, err))
+    if (!kt_init_plan(init, err))
         return false;
-    if (init->finished_earlier || init->options->dry_run)
-        return true;
-    return check_terminal(init, err) && confirm(init, err) && make(init, err);
+    bool checked = check(init, err);
+    if (checked && !init->finished_earlier && !init->options->dry_run)
+        return make(init, err);
+    kt_init_release(init);
+    return checked;
 }
 
 static void print_plan(const struct kt_init *init)

@@ -3,6 +3,9 @@
  * Steps of `keyturn init`. Everything is made in STATE.init beside the state directory, proved there, and renamed into
  * place; keyturn.yaml comes last. Killed before the rename, the next init starts afresh (nothing was ever encrypted
  * with those keys); killed after it, the next init finishes.
+ *
+ * The lock of STATE.init, which the rename takes along, spans all of it: of several runs at once one goes on, and
+ * whoever gets the lock looks again at what is there.
  */
 #pragma once
 
@@ -78,21 +81,25 @@ int kt_init_take_uid(struct kt_ids *ids, const char *arg);
 bool kt_init_plan(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 /* "/real/directory/name", whether that name exists or not. Heap; NULL with errno: its directory does not. */
 char *kt_init_place(const char *path) KT_MUST_CHECK;
+/* Locks the staging directory that a killed run has left, if there is one (KT_E_BUSY: the run is at it still). */
+bool kt_init_claim(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
+/* After a claim and a refusal: removes the staging directory if nothing is in it but the lock. */
+void kt_init_release(const struct kt_init *init);
 /* KT_E_EXISTS if there is a keyring or a configuration already; refuses all else that would fail later, as far as it
- * can be seen. Completes a killed init (kt_init_finish). */
+ * can be seen. Completes a killed init (kt_init_finish). Without the lock of the staging directory, it can only refuse:
+ * once that is locked, it has to be asked again. */
 bool kt_init_check(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 /* kt_dir_make that is remembered for kt_init_undo. */
 bool kt_init_make_dir(struct kt_init *init, const char *path, const struct kt_file_attrs *attrs,
                       struct kt_error *err) KT_MUST_CHECK;
+bool kt_init_has_made(const struct kt_init *init, const char *path) KT_MUST_CHECK;
 /* Removes every file from the staging directory that a run before this one may have left in it. */
 bool kt_init_clear(const struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 /* After a failure: removes what this run has made, and what is in the staging directory. Once committed it does
  * nothing, since then the next run finishes what this one began, and the recovery key that was handed out is the
  * keyring's. */
 void kt_init_undo(const struct kt_init *init);
-/* The staging directory, empty but for the opener's folder and work.yaml; locked. */
-bool kt_init_stage(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
-/* Its parts, for nodes that join (admin/join.h): the directory and its lock; the opener's folder and work.yaml. */
+/* The staging directory, locked (KT_E_BUSY); then, once it is cleared, the opener's folder and work.yaml in it. */
 bool kt_init_stage_open(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 bool kt_init_stage_fill(const struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 /* The state directory itself, of a node that has lost it. */
@@ -108,8 +115,16 @@ bool kt_init_prove(struct kt_init *init, struct kt_slice document, const struct 
                    struct kt_error *err) KT_MUST_CHECK;
 /* keyring.yaml, floor, the rename, keyturn.yaml. */
 bool kt_init_commit(struct kt_init *init, struct kt_slice document, struct kt_error *err) KT_MUST_CHECK;
-/* Writes the keyturn.yaml that a killed init has left to be written, and sets config to what is in it and
- * finished_earlier; in a dry run only these. */
+
+/* What an earlier init has left in the state directory: nothing; all but keyturn.yaml; all; a keyring without
+ * keyturn.yaml, which nobody can finish. */
+enum kt_init_earlier { KT_INIT_NONE, KT_INIT_CUT_SHORT, KT_INIT_WHOLE, KT_INIT_KEYRING_ONLY };
+enum kt_init_earlier kt_init_find_earlier(const struct kt_init *init) KT_MUST_CHECK;
+/* The keyring has its place: keyturn.yaml with that text, and the end. Else KT_E_INCOMPLETE: running init again does
+ * it. */
+bool kt_init_complete(const struct kt_init *init, struct kt_slice text, struct kt_error *err) KT_MUST_CHECK;
+/* Completes an init that was cut short, and sets config to what is in its keyturn.yaml and finished_earlier; in a dry
+ * run only these. KT_E_BUSY: that init is at it still; finished_earlier not set: it is not any more. */
 bool kt_init_finish(struct kt_init *init, struct kt_error *err) KT_MUST_CHECK;
 /* Makes *err KT_E_INCOMPLETE: the keyring has its place, and the recovery key belongs to it. Returns false. */
 bool kt_init_fail_incomplete(struct kt_error *err);

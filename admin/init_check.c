@@ -11,14 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool exists(const char *dir, const char *name)
-{
-    char path[KT_INIT_PATH_MAX + 64];
-    struct stat st;
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    return lstat(path, &st) == 0;
-}
-
 /* As root, two accounts get something of what is made. */
 static bool check_accounts(const struct kt_init *init, struct kt_error *err)
 {
@@ -145,23 +137,14 @@ static bool check_recovery_place(const struct kt_init *init, const char *place, 
     return true;
 }
 
-/* By an init that was killed, perhaps, but not by one that is at it now. */
+/* By an init that was killed, perhaps: one that is at it now would have the lock that we have. */
 static bool fail_recovery_exists(const struct kt_init *init, struct kt_error *err)
 {
-    char path[KT_INIT_PATH_MAX + 64];
-    struct stat st;
-    if (lstat(init->staging, &st) != 0) {
+    if (!init->staged || kt_init_has_made(init, init->staging)) {
         kt_fail(err, KT_E_EXISTS, "%s exists", init->recovery_out);
         return kt_error_hint(err, "a recovery key is never written over another file: name one that does not exist");
     }
-    kt_init_staged(init, "lock", path);
-    if (lstat(path, &st) == 0) {
-        KT_CLEANUP(kt_fd_close_p) int lock = kt_lock_take(AT_FDCWD, path, err);
-        if (lock < 0)
-            return false;
-    }
-    kt_fail(err, KT_E_INCOMPLETE, "%s exists, and %s is what a killed init has left", init->recovery_out,
-            init->staging);
+    kt_fail(err, KT_E_EXISTS, "%s exists, and %s is what a killed init has left", init->recovery_out, init->staging);
     return kt_error_hint(err, "if that init wrote the file, the key in it opens nothing: move it away and run keyturn "
                               "init again");
 }
@@ -179,21 +162,30 @@ static bool check_recovery(const struct kt_init *init, struct kt_error *err)
     return lstat(place, &st) != 0 || fail_recovery_exists(init, err);
 }
 
-bool kt_init_check(struct kt_init *init, struct kt_error *err)
+static bool fail_earlier(const struct kt_init *init, enum kt_init_earlier earlier, struct kt_error *err)
 {
-    struct stat st;
     const char *state_dir = init->config->state_dir;
-    if (lstat(init->config_path, &st) == 0) {
+    if (earlier == KT_INIT_WHOLE) {
         kt_fail(err, KT_E_EXISTS, "%s exists: this node has a keyring", init->config_path);
         return kt_error_hint(err, "keyturn status shows it; to start anew, move %s and %s away", init->config_path,
                              state_dir);
     }
-    if (exists(state_dir, KT_INIT_PENDING) && exists(state_dir, "keyring.yaml"))
-        return (check_parent(init->config_path, err) && kt_init_finish(init, err)) || kt_init_fail_incomplete(err);
-    if (exists(state_dir, "keyring.yaml") || exists(state_dir, "floor") || exists(state_dir, "opener")) {
-        kt_fail(err, KT_E_EXISTS, "%s holds a keyring, but there is no %s", state_dir, init->config_path);
-        return kt_error_hint(err, "put that file back (its owner: line cannot be guessed), or move %s away", state_dir);
+    kt_fail(err, KT_E_EXISTS, "%s holds a keyring, but there is no %s", state_dir, init->config_path);
+    return kt_error_hint(err, "put that file back (its owner: line cannot be guessed), or move %s away", state_dir);
+}
+
+bool kt_init_check(struct kt_init *init, struct kt_error *err)
+{
+    enum kt_init_earlier earlier = kt_init_find_earlier(init);
+    if (earlier == KT_INIT_CUT_SHORT) {
+        if (!check_parent(init->config_path, err))
+            return kt_init_fail_incomplete(err);
+        if (!kt_init_finish(init, err) || init->finished_earlier)
+            return init->finished_earlier;
+        earlier = kt_init_find_earlier(init);
     }
-    return check_accounts(init, err) && check_parents(init, err) && check_state_dir(state_dir, err) &&
+    if (earlier != KT_INIT_NONE)
+        return fail_earlier(init, earlier, err);
+    return check_accounts(init, err) && check_parents(init, err) && check_state_dir(init->config->state_dir, err) &&
            (!init->recovery_out || check_recovery(init, err));
 }

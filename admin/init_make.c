@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define STAGE_TRIES 32
+
 /* uid and gid of one of accounts.*; KT_ANY_UID where all run under one uid. */
 static bool account_attrs(const char *account, mode_t mode, struct kt_file_attrs *ret, struct kt_error *err)
 {
@@ -48,14 +50,51 @@ static bool make_home(struct kt_init *init, struct kt_error *err)
     return kt_init_make_dir(init, init->home, &attrs, err);
 }
 
-bool kt_init_stage_open(struct kt_init *init, struct kt_error *err)
+/* Another run may remove what it made, or give the directory its place, between any two of these. */
+static bool stage_once(struct kt_init *init, const struct kt_file_attrs *attrs, struct kt_error *err)
 {
-    struct kt_file_attrs attrs;
-    if (!account_attrs(init->config->account_keeper, 0711, &attrs, err) || !make_home(init, err) ||
-        !kt_init_make_dir(init, init->staging, &attrs, err))
+    if (!make_home(init, err) || !kt_init_make_dir(init, init->staging, attrs, err))
         return false;
     init->staged = kt_state_dir_open(init->staging, err);
     return init->staged != NULL;
+}
+
+/* Whether the directory that is locked is not the one of that name any more: then the lock is nobody's. */
+static bool is_gone(const struct kt_init *init)
+{
+    return !kt_fd_is_at(kt_state_dir_fd(init->staged), AT_FDCWD, init->staging);
+}
+
+bool kt_init_claim(struct kt_init *init, struct kt_error *err)
+{
+    struct kt_error why = KT_ERROR_INIT;
+    struct stat st;
+    char path[KT_INIT_PATH_MAX + 64];
+    kt_init_staged(init, "lock", path);
+    if (lstat(init->options->dry_run ? path : init->staging, &st) != 0)
+        return true;
+    init->staged = kt_state_dir_open(init->staging, &why);
+    if (init->staged && is_gone(init))
+        kt_state_dir_free(KT_TAKE_PTR(init->staged));
+    return init->staged || why.code == KT_OK || why.sys_errno == ENOENT || kt_error_copy(err, &why);
+}
+
+bool kt_init_stage_open(struct kt_init *init, struct kt_error *err)
+{
+    struct kt_file_attrs attrs;
+    if (init->staged)
+        return true;
+    if (!account_attrs(init->config->account_keeper, 0711, &attrs, err))
+        return false;
+    for (int i = 0; i < STAGE_TRIES; i++) {
+        struct kt_error why = KT_ERROR_INIT;
+        if (stage_once(init, &attrs, &why) && !is_gone(init))
+            return true;
+        if (!init->staged && (why.sys_errno != ENOENT || i + 1 == STAGE_TRIES))
+            return kt_error_copy(err, &why);
+        kt_state_dir_free(KT_TAKE_PTR(init->staged));
+    }
+    return kt_fail(err, KT_E_BUSY, "%s: other processes make and remove it at this moment", init->staging);
 }
 
 bool kt_init_make_state_dir(const struct kt_init *init, struct kt_error *err)
@@ -74,11 +113,6 @@ bool kt_init_stage_fill(const struct kt_init *init, struct kt_error *err)
         return false;
     kt_init_staged(init, "work.yaml", path);
     return kt_init_write_config(init, init->staging, path, err);
-}
-
-bool kt_init_stage(struct kt_init *init, struct kt_error *err)
-{
-    return kt_init_stage_open(init, err) && kt_init_clear(init, err) && kt_init_stage_fill(init, err);
 }
 
 bool kt_init_found(struct kt_init *init, struct kt_bytes *ret_document, struct kt_secret **ret_recovery,
@@ -180,69 +214,18 @@ static bool make_run_dirs(struct kt_init *init, struct kt_error *err)
     return kt_init_make_dir(init, dirname(path), &attrs, err);
 }
 
-static bool sync_parent(const char *path, struct kt_error *err)
-{
-    char parent[KT_INIT_PATH_MAX];
-    snprintf(parent, sizeof(parent), "%s", path);
-    KT_CLEANUP(kt_fd_close_p) int fd = kt_dir_open(AT_FDCWD, dirname(parent), err);
-    if (fd < 0)
-        return false;
-    return fsync(fd) == 0 || kt_fail_errno(err, KT_E_IO, "%s: fsync", parent);
-}
-
-/* The keyring is in its place, keyturn.yaml and what waits for it are not yet. */
-static bool write_pending(const struct kt_init *init, struct kt_error *err)
-{
-    char pending[KT_INIT_PATH_MAX + 64];
-    snprintf(pending, sizeof(pending), "%s/" KT_INIT_PENDING, init->config->state_dir);
-    return sync_parent(init->config->state_dir, err) &&
-           kt_init_write_config(init, init->config->state_dir, init->config_path, err) &&
-           kt_file_remove(AT_FDCWD, pending, err);
-}
-
 bool kt_init_commit(struct kt_init *init, struct kt_slice document, struct kt_error *err)
 {
+    const struct kt_file_attrs attrs = {.mode = 0644, .uid = KT_ANY_UID, .gid = (gid_t)-1};
     char pending[KT_INIT_PATH_MAX + 64];
+    KT_CLEANUP_BYTES struct kt_bytes text = {0};
     kt_init_staged(init, KT_INIT_PENDING, pending);
     if (!make_run_dirs(init, err) || !install_keyring(init, document, err) ||
-        !kt_init_write_config(init, init->config->state_dir, pending, err))
+        !kt_config_format(init->config, &text, err) ||
+        !kt_file_replace(AT_FDCWD, pending, kt_bytes_view(&text), &attrs, err))
         return false;
     if (rename(init->staging, init->config->state_dir) != 0)
         return kt_fail_errno(err, KT_E_IO, "%s: cannot become %s", init->staging, init->config->state_dir);
     init->committed = true;
-    return write_pending(init, err) || kt_init_fail_incomplete(err);
-}
-
-bool kt_init_fail_incomplete(struct kt_error *err)
-{
-    if (err)
-        err->code = KT_E_INCOMPLETE;
-    (void)kt_error_prefix(err, "the keyring is made, but not all around it");
-    return kt_error_hint(err,
-                         "keep the recovery key, it belongs to this keyring; mend this and run keyturn init again");
-}
-
-/* It may be of another node's name than this run was given. */
-static bool read_pending(struct kt_init *init, const char *pending, struct kt_bytes *ret, struct kt_error *err)
-{
-    const struct kt_file_rules rules = {.max = KT_CONFIG_FILE_MAX, .owner = geteuid(), .forbidden_mode = 0022};
-    if (!kt_file_read(AT_FDCWD, pending, &rules, ret, err))
-        return false;
-    return kt_config_parse(kt_bytes_view(ret), init->config, err) || kt_error_prefix(err, "%s", pending);
-}
-
-bool kt_init_finish(struct kt_init *init, struct kt_error *err)
-{
-    char pending[KT_INIT_PATH_MAX + 64];
-    const struct kt_file_attrs attrs = {.mode = 0644, .uid = KT_ANY_UID, .gid = (gid_t)-1};
-    KT_CLEANUP_BYTES struct kt_bytes text = {0};
-    snprintf(pending, sizeof(pending), "%s/" KT_INIT_PENDING, init->config->state_dir);
-    if (!read_pending(init, pending, &text, err))
-        return false;
-    init->finished_earlier = true;
-    if (init->options->dry_run)
-        return true;
-    return sync_parent(init->config->state_dir, err) &&
-           kt_file_create(AT_FDCWD, init->config_path, kt_bytes_view(&text), &attrs, err) &&
-           kt_file_remove(AT_FDCWD, pending, err);
+    return kt_init_complete(init, kt_bytes_view(&text), err);
 }

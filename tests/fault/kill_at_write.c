@@ -9,6 +9,7 @@
  *   KEYTURN_FAULT_AT          which call, from 1
  *   KEYTURN_FAULT_DO          kill        SIGKILL instead of the call
  *                             kill-after  SIGKILL after the call
+ *                             stop        SIGSTOP before the call, which is made once it goes on
  *                             enospc, erofs, eio   the call fails so, later ones work
  *                             count       nothing fails; at exit the number of calls is appended to ...
  *   KEYTURN_FAULT_COUNT_FILE  ... this file, a line for each process
@@ -29,7 +30,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum action { NOTHING, KILL, KILL_AFTER, FAIL, COUNT };
+enum action { NOTHING, KILL, KILL_AFTER, STOP, FAIL, COUNT };
 
 static enum action action;
 static int fail_errno;
@@ -67,9 +68,9 @@ __attribute__((constructor)) static void start(void)
         const char *name;
         enum action action;
         int number;
-    } known[] = {{"kill", KILL, 0},        {"kill-after", KILL_AFTER, 0},
-                 {"enospc", FAIL, ENOSPC}, {"erofs", FAIL, EROFS},
-                 {"eio", FAIL, EIO},       {"count", COUNT, 0}};
+    } known[] = {{"kill", KILL, 0},        {"kill-after", KILL_AFTER, 0}, {"stop", STOP, 0},
+                 {"enospc", FAIL, ENOSPC}, {"erofs", FAIL, EROFS},        {"eio", FAIL, EIO},
+                 {"count", COUNT, 0}};
     const char *wanted = getenv("KEYTURN_FAULT_DO");
     const char *at = getenv("KEYTURN_FAULT_AT");
 
@@ -124,6 +125,8 @@ static bool faulted(bool *ret_after)
         return false;
     if (action == KILL)
         die();
+    if (action == STOP)
+        (void)kill(getpid(), SIGSTOP);
     *ret_after = action == KILL_AFTER;
     if (action == FAIL)
         errno = fail_errno;
