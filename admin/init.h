@@ -116,8 +116,8 @@ bool kt_init_prove(struct kt_init *init, struct kt_slice document, const struct 
 /* keyring.yaml, floor, the rename, keyturn.yaml. */
 bool kt_init_commit(struct kt_init *init, struct kt_slice document, struct kt_error *err) KT_MUST_CHECK;
 
-/* What an earlier init has left in the state directory: nothing; all but keyturn.yaml; all; a keyring without
- * keyturn.yaml, which nobody can finish. */
+/* What an earlier init has left in the state directory: nothing; all but keyturn.yaml, or but the removal of what
+ * waited for it; all; a keyring without keyturn.yaml, which nobody can finish. */
 enum kt_init_earlier { KT_INIT_NONE, KT_INIT_CUT_SHORT, KT_INIT_WHOLE, KT_INIT_KEYRING_ONLY };
 enum kt_init_earlier kt_init_find_earlier(const struct kt_init *init) KT_MUST_CHECK;
 /* The keyring has its place: keyturn.yaml with that text, and the end. Else KT_E_INCOMPLETE: running init again does

@@ -33,6 +33,15 @@ static bool read_own(const char *path, struct kt_bytes *ret, struct kt_error *er
     return kt_file_read(AT_FDCWD, path, &rules, ret, err);
 }
 
+/* Otherwise keyturn.yaml is not what that init wrote, or it has been edited since: the node is in use. */
+static bool is_same(const char *pending, const char *config_path)
+{
+    KT_CLEANUP_BYTES struct kt_bytes a = {0};
+    KT_CLEANUP_BYTES struct kt_bytes b = {0};
+    return read_own(pending, &a, NULL) && read_own(config_path, &b, NULL) &&
+           kt_slice_equal(kt_bytes_view(&a), kt_bytes_view(&b));
+}
+
 /* In the order in which they come and go, so that what is seen without a lock has been so at one moment. */
 enum kt_init_earlier kt_init_find_earlier(const struct kt_init *init)
 {
@@ -42,7 +51,7 @@ enum kt_init_earlier kt_init_find_earlier(const struct kt_init *init)
     const bool other = exists_in_state(init, "floor") || exists_in_state(init, "opener");
     const bool waits = exists(pending);
     const bool config = exists(init->config_path);
-    if (keyring && waits && !config)
+    if (keyring && waits && (!config || is_same(pending, init->config_path)))
         return KT_INIT_CUT_SHORT;
     if (config)
         return KT_INIT_WHOLE;
@@ -62,14 +71,18 @@ static bool sync_parent(const char *path, struct kt_error *err)
 static bool put_config(const struct kt_init *init, struct kt_slice text, struct kt_error *err)
 {
     const struct kt_file_attrs attrs = {.mode = 0644, .uid = KT_ANY_UID, .gid = (gid_t)-1};
+    if (exists(init->config_path))
+        return kt_file_sync(AT_FDCWD, init->config_path, err);
     return kt_file_create(AT_FDCWD, init->config_path, text, &attrs, err);
 }
 
+/* One that is back after a loss of power does no harm, so nobody need run init again for its fsync. */
 static bool remove_pending(const struct kt_init *init, struct kt_error *err)
 {
     char pending[KT_INIT_PATH_MAX + 64];
+    struct kt_error why = KT_ERROR_INIT;
     name_in_state(init, KT_INIT_PENDING, pending);
-    return kt_file_remove(AT_FDCWD, pending, err);
+    return kt_file_remove(AT_FDCWD, pending, &why) || !exists(pending) || kt_error_copy(err, &why);
 }
 
 bool kt_init_complete(const struct kt_init *init, struct kt_slice text, struct kt_error *err)
