@@ -169,8 +169,8 @@ static void print_text(const struct kt_init *init)
                  "connect)");
         puts("  mkdir -p /etc/kubernetes/enc && keyturn config show > /etc/kubernetes/enc/encryption-config.yaml");
     } else {
-        printf("  keyturnd --config %s &\n", KT_PRINTABLE(init->config_path));
-        printf("  keyturn config show --config %s > encryption-config.yaml\n", KT_PRINTABLE(init->config_path));
+        printf("  keyturnd --config %s &\n", KT_SHELL(init->config_path));
+        printf("  keyturn config show --config %s > encryption-config.yaml\n", KT_SHELL(init->config_path));
     }
     puts("  kube-apiserver ... --encryption-provider-config=FILE --encryption-provider-config-automatic-reload=true");
 }

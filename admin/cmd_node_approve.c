@@ -159,7 +159,7 @@ static void print_text(const struct approval *a)
     printf("%s: the bundle for it. The owner's fingerprint, to be compared where it is installed:\n",
            KT_PRINTABLE(a->out));
     kt_fingerprint_print(a->owner);
-    printf("\nNext, on %s:\n  keyturn node install %s\n", a->request.node, KT_PRINTABLE(a->out));
+    printf("\nNext, on %s:\n  keyturn node install %s\n", a->request.node, KT_SHELL(a->out));
     printf("and on the other nodes, with %s/keyring.yaml of this one:\n  keyturn keyring offer FILE\n",
            KT_PRINTABLE(a->job.config->state_dir));
 }

@@ -131,6 +131,17 @@ static bool print_json(const struct installation *in, struct kt_error *err)
     return kt_json_print(value, err);
 }
 
+static void print_next(const struct kt_init *init)
+{
+    puts("\nNext:");
+    if (init->dir || init->options->config)
+        printf("  keyturnd --config %s &\n  keyturn config show --config %s\n", KT_SHELL(init->config_path),
+               KT_SHELL(init->config_path));
+    else
+        puts("  systemctl enable --now keyturnd-kms.socket keyturnd-control.socket keyturnd.service\n"
+             "  keyturn config show");
+}
+
 static bool print(const struct installation *in, struct kt_error *err)
 {
     const struct kt_init *init = &in->join.init;
@@ -143,8 +154,7 @@ static bool print(const struct installation *in, struct kt_error *err)
     else
         printf("Node %s has the cluster's keyring; an install that was cut short is finished.\n", init->config->node);
     if (!in->outcome.served && !init->options->dry_run)
-        printf("\nNext:\n  keyturnd --config %s (or its units), then keyturn config show\n",
-               KT_PRINTABLE(init->config_path));
+        print_next(init);
     return kt_output_done(err);
 }
 

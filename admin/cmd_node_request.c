@@ -99,6 +99,24 @@ static bool run(struct arguments *arguments, struct kt_error *err)
            kt_member_file_write(arguments->out, "NodeRequest", kt_bytes_view(&arguments->text), err);
 }
 
+static void print_text(const struct arguments *arguments)
+{
+    const struct kt_init *init = &arguments->join.init;
+    if (arguments->policy[0])
+        printf("The private half is sealed in this node's TPM; policy: %s\n", arguments->policy);
+    printf("%s: the request of node %s (%s). Its fingerprint, to be compared where it is approved:\n",
+           KT_PRINTABLE(arguments->out), init->config->node, kt_recipient_kind_text(init->config->recipient));
+    kt_fingerprint_print(arguments->fingerprint);
+    printf("\nNext, on a node of the cluster, with the recovery key:\n  keyturn node approve %s\n",
+           KT_SHELL(arguments->out));
+    printf("then, with the bundle that comes back, here:\n  keyturn node install BUNDLE");
+    if (init->dir)
+        printf(" --dir %s", KT_SHELL(init->dir));
+    else if (init->options->config)
+        printf(" --config %s", KT_SHELL(init->options->config));
+    puts("");
+}
+
 static bool print(const struct arguments *arguments, struct kt_error *err)
 {
     const struct kt_config *config = arguments->join.init.config;
@@ -121,14 +139,7 @@ static bool print(const struct arguments *arguments, struct kt_error *err)
                config->node, KT_PRINTABLE(arguments->out));
         return kt_output_done(err);
     }
-    if (arguments->policy[0])
-        printf("The private half is sealed in this node's TPM; policy: %s\n", arguments->policy);
-    printf("%s: the request of node %s (%s). Its fingerprint, to be compared where it is approved:\n",
-           KT_PRINTABLE(arguments->out), config->node, kt_recipient_kind_text(config->recipient));
-    kt_fingerprint_print(arguments->fingerprint);
-    printf("\nNext, on a node of the cluster, with the recovery key:\n  keyturn node approve %s\n",
-           KT_PRINTABLE(arguments->out));
-    puts("then, with the bundle that comes back, here:\n  keyturn node install BUNDLE");
+    print_text(arguments);
     return kt_output_done(err);
 }
 

@@ -2,6 +2,7 @@
 /* What init refuses before it makes anything, asks anything, or shows a recovery key. */
 #include "admin/init.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "base/spawn.h"
 
 #include <errno.h>
@@ -36,7 +37,7 @@ static bool check_parent(const char *path, struct kt_error *err)
     bool absent = fd < 0 && errno == ENOENT;
     kt_fail_errno(err, absent ? KT_E_IO : KT_E_PERMISSION, "%s: uid %u cannot make anything in %s", path,
                   (unsigned)geteuid(), dir);
-    return absent ? kt_error_hint(err, "mkdir -p %s", dir) : false;
+    return absent ? kt_error_hint(err, "mkdir -p %s", KT_SHELL(dir)) : false;
 }
 
 /* The directory of DIR itself, where that is not there yet. */

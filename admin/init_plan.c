@@ -2,6 +2,7 @@
 #include "admin/init.h"
 #include "admin/tpm_option.h"
 #include "base/ipc.h"
+#include "base/printable.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -67,7 +68,7 @@ static char *place_new(const char *dir, struct kt_error *err)
     char *place = name ? kt_init_place(name) : NULL;
     if (!place) {
         kt_fail_errno(err, KT_E_IO, "--dir %s: the directory in which it is to be made", dir);
-        kt_error_hint(err, "mkdir -p %s", dir);
+        kt_error_hint(err, "mkdir -p %s", KT_SHELL(dir));
     }
     return place;
 }

@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include "base/path.h"
+#include "base/printable.h"
 #include "base/secret.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ static bool check_owner(const char *shown, const struct stat *st, const struct k
     else
         (void)kt_fail(err, KT_E_PERMISSION, "%s: is owned by uid %u, must be owned by uid %u or root", shown,
                       (unsigned)st->st_uid, (unsigned)rules->owner);
-    return kt_error_hint(err, "chown %u %s", (unsigned)rules->owner, shown);
+    return kt_error_hint(err, "chown %u %s", (unsigned)rules->owner, KT_SHELL(shown));
 }
 
 static bool check_mode(const char *shown, const struct stat *st, const struct kt_file_rules *rules,
@@ -66,7 +67,7 @@ static bool check_mode(const char *shown, const struct stat *st, const struct kt
         return true;
     (void)kt_fail(err, KT_E_PERMISSION, "%s: has mode %04o, must have none of the bits %04o", shown, mode,
                   (unsigned)rules->forbidden_mode);
-    return kt_error_hint(err, "chmod %04o %s", mode & ~wrong, shown);
+    return kt_error_hint(err, "chmod %04o %s", mode & ~wrong, KT_SHELL(shown));
 }
 
 static bool fail_size(const struct opened *file, struct kt_error *err)

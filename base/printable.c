@@ -68,3 +68,72 @@ const char *kt_printable(const char *text, struct kt_printable *room)
     room->text[len] = '\0';
     return room->text;
 }
+
+#define SHELL_PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+:,./-"
+
+enum quoting { QUOTING_NONE, QUOTING_PLAIN, QUOTING_ESCAPED };
+
+static enum quoting quoting_of(const char *text)
+{
+    char escape[KT_ESCAPE_MAX];
+    uint32_t character = 0;
+    for (const char *at = text; *at != '\0';) {
+        at += kt_utf8_decode(at, &character);
+        if (character == KT_NOT_UTF8 || kt_control_escape(character, escape) > 0)
+            return QUOTING_ESCAPED;
+    }
+    return text[0] != '\0' && text[strspn(text, SHELL_PLAIN)] == '\0' ? QUOTING_NONE : QUOTING_PLAIN;
+}
+
+static bool add(struct kt_printable *room, size_t *len, const char *piece, size_t n)
+{
+    if (n >= sizeof(room->text) - *len)
+        return false;
+    memcpy(room->text + *len, piece, n);
+    *len += n;
+    return true;
+}
+
+/* Within '...', a quote ends it, stands for itself, and begins it again. */
+static bool add_quoted(struct kt_printable *room, size_t *len, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (!(*text == '\'' ? add(room, len, "'\\''", 4) : add(room, len, text, 1)))
+            return false;
+    }
+    return true;
+}
+
+static bool add_escaped(struct kt_printable *room, size_t *len, const char *text)
+{
+    while (*text != '\0') {
+        uint32_t character = 0;
+        char escape[KT_ESCAPE_MAX];
+        size_t n = kt_utf8_decode(text, &character);
+        bool octal = character == KT_NOT_UTF8 || kt_control_escape(character, escape) > 0;
+        if ((*text == '\'' || *text == '\\') && !add(room, len, "\\", 1))
+            return false;
+        for (size_t i = 0; i < n; i++, text++) {
+            unsigned char b = (unsigned char)*text;
+            const char digits[] = {'\\', (char)('0' + (b >> 6)), (char)('0' + (b >> 3 & 7)), (char)('0' + (b & 7))};
+            if (!(octal ? add(room, len, digits, sizeof(digits)) : add(room, len, text, 1)))
+                return false;
+        }
+    }
+    return true;
+}
+
+const char *kt_shell_word(const char *text, struct kt_printable *room)
+{
+    static const char *const begin[] = {[QUOTING_NONE] = "", [QUOTING_PLAIN] = "'", [QUOTING_ESCAPED] = "$'"};
+    const enum quoting quoting = quoting_of(text);
+    const char *end = quoting == QUOTING_NONE ? "" : "'";
+    size_t len = 0;
+    bool fits = add(room, &len, begin[quoting], strlen(begin[quoting])) && (text[0] != '-' || add(room, &len, "./", 2));
+    fits = fits && (quoting == QUOTING_ESCAPED ? add_escaped(room, &len, text) : add_quoted(room, &len, text));
+    if (fits && add(room, &len, end, strlen(end)))
+        room->text[len] = '\0';
+    else
+        memcpy(room->text, "'...'", sizeof("'...'"));
+    return room->text;
+}

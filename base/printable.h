@@ -29,3 +29,9 @@ struct kt_printable {
 const char *kt_printable(const char *text, struct kt_printable *room);
 /* The same, with room until the end of the block. */
 #define KT_PRINTABLE(t) kt_printable((t), &(struct kt_printable){.text = ""})
+
+/* A path or a name as one word of a command that somebody types into a shell: as it is where that is one; else 'quoted'
+ * as POSIX has it, or, with what kt_printable would change in it, $'quoted' as bash and POSIX.1-2024 have it. Always
+ * printable. One that begins with "-" has "./" before it; one that does not fit becomes '...'. Returns room->text. */
+const char *kt_shell_word(const char *text, struct kt_printable *room);
+#define KT_SHELL(t) kt_shell_word((t), &(struct kt_printable){.text = ""})

@@ -2,6 +2,7 @@
 #include "keystore/opener_ops.h"
 
 #include "base/file.h"
+#include "base/printable.h"
 #include "keystore/kdf.h"
 #include "keystore/opener_judge.h"
 #include "keystore/opener_ops_internal.h"
@@ -30,7 +31,7 @@ static bool check_folder(const char *path, int fd, struct kt_error *err)
                   "%s: has mode %04o and is owned by uid %u, must have mode 0700 and be owned by "
                   "uid %u (the opener)",
                   path, (unsigned)(st.st_mode & 07777), (unsigned)st.st_uid, (unsigned)self);
-    return kt_error_hint(err, "chown %u %s && chmod 0700 %s", (unsigned)self, path, path);
+    return kt_error_hint(err, "chown %u %s && chmod 0700 %s", (unsigned)self, KT_SHELL(path), KT_SHELL(path));
 }
 
 bool kt_opener_open_folder(struct kt_opener_ops *ops, struct kt_error *err)

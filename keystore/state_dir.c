@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "keystore/state_dir.h"
 
+#include "base/printable.h"
 #include "keystore/state_dir_internal.h"
 
 #include <errno.h>
@@ -35,7 +36,7 @@ static bool check_dir(const char *path, const struct stat *st, struct kt_error *
     if (st->st_mode & (S_IWGRP | S_IWOTH)) {
         (void)kt_fail(err, KT_E_PERMISSION, "%s: has mode %04o, must not be writable by group or others", path,
                       (unsigned)(st->st_mode & 07777));
-        return kt_error_hint(err, "chmod go-w %s", path);
+        return kt_error_hint(err, "chmod go-w %s", KT_SHELL(path));
     }
     return true;
 }

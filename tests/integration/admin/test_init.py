@@ -334,8 +334,8 @@ class AtOnce(Case):
         statuses = [status for _, _, status in said]
         self.assertEqual(statuses.count(0), 1, said)
         self.assertLessEqual(set(statuses), {0, 3, 5}, said)
-        left = [p for p in self.work.rglob("*") if p.name.endswith((".tmp", ".init"))]
-        self.assertEqual(left, [], said)
+        self.assertEqual({path.name for path in self.dir.iterdir()}, {"keyturn.yaml", "run", "state"}, said)
+        self.assertEqual([p for p in self.work.rglob("*") if p.name.endswith((".tmp", ".init"))], [], said)
         return statuses.index(0)
 
     def opened_by(self, number):

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""keyturn at a terminal: what is typed, what is shown of it, what init says to type next, and two admins at once."""
+"""keyturn at a terminal: what is typed, what is shown of it, what commands say to type next, and two admins at once."""
 import json
 import os
 import pathlib
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,35 +127,75 @@ class Confirms(Installed):
         self.fails(3, "EXISTS", "init", "--dir", self.dir, "--yes", "--recovery-out", self.recovery)
         self.expect(self.here("recovery", "verify", "--key-file", "-", stdin=key), 0)
 
-    def test_many_at_once_make_one(self):
-        runs = [subprocess.Popen([self.program, "init", "--dir", self.dir, "--yes", "--recovery-out", self.work / f"r{n}"],
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for n in range(6)]
-        said = [run.communicate(timeout=PATIENCE)[0] for run in runs]
-        self.assertEqual([run.returncode for run in runs].count(0), 1, said)
-        self.assertEqual({path.name for path in self.dir.iterdir()}, {"keyturn.yaml", "run", "state"}, said)
-        keys = [path for path in self.work.iterdir() if path != self.dir]
-        self.assertEqual(len(keys), 1, "one recovery key, of the one keyring")
-        self.expect(self.here("recovery", "verify", "--key-file", keys[0]), 0)
-
 
 class Next(Installed):
-    """init says what to type next, and that works when typed into a shell."""
+    """What init, other commands and errors say to type, typed into a shell: it works, whatever the names are."""
 
-    def lines(self):
-        said = self.expect(self.init(), 0).stdout
+    STRANGE = "it's&a;$(touch x)`touch y`|b*"
+    IN_URIS = "it's&a;(b)$HOME*~!=:"  # what the path of a socket may have
+
+    def place(self, name):
+        self.dir = self.work / name
+        self.config = self.dir / "keyturn.yaml"
+
+    def next_in(self, said):
         return [line.strip() for line in said.split("\nNext:\n")[1].splitlines()]
 
-    def test_typed_into_a_shell(self):
-        serve, configure, point = self.lines()
-        script = "\n".join(["set -e", serve, "trap 'kill $!' EXIT", f"keyturn status --wait {PATIENCE} --config {self.config}", configure,
-                            f"keyturn probe --config {self.config}", "trap - EXIT", "kill $!", "wait $!"])
+    def lines(self):
+        return self.next_in(self.expect(self.init(), 0).stdout)
+
+    def typed(self, *lines):
         path = f"{self.prefix}/bin:{self.prefix}/sbin:{os.environ['PATH']}"
-        run = subprocess.run(["bash", "-c", script], cwd=self.work, env={**os.environ, "PATH": path}, capture_output=True, text=True,
-                             timeout=2 * PATIENCE)
-        self.expect(run, 0)
-        written = (self.work / "encryption-config.yaml").read_text()
-        self.assertIn(f"endpoint: unix://{self.dir}/run/kms/kms.sock\n", written)
-        self.assertRegex(point, r"^kube-apiserver \.\.\. ")
+        run = subprocess.run(["bash", "-c", "\n".join(["set -e", *lines])], cwd=self.work, env={**os.environ, "PATH": path},
+                             capture_output=True, text=True, timeout=2 * PATIENCE)
+        return self.expect(run, 0).stdout
+
+    def served(self, serve, configure):
+        """What `configure` says, typed after `serve`."""
+        config = shlex.quote(str(self.config))
+        return self.typed(serve, "trap 'kill $!' EXIT", f"keyturn status --wait {PATIENCE} --config {config} >&2", configure,
+                          f"keyturn probe --config {config} >&2", "trap - EXIT", "kill $!", "wait $!")
+
+    def test_typed_into_a_shell(self):
+        for name in ["d", self.IN_URIS]:
+            with self.subTest(name):
+                self.place(name)
+                self.recovery.unlink(missing_ok=True)
+                serve, configure, point = self.lines()
+                self.served(serve, configure)
+                written = (self.work / "encryption-config.yaml").read_text()
+                self.assertIn(f"{self.dir}/run/kms/kms.sock", written.replace("''", "'"))
+                self.assertRegex(point, r"^kube-apiserver \.\.\. ")
+
+    def confirmed(self, command):
+        with Terminal("/bin/bash", "-c", f"cd {self.work} && PATH={self.prefix}/bin:$PATH && {command}") as terminal:
+            terminal.until(ASKS)
+            terminal.type("y")
+            self.assertEqual(terminal.end(), 0, terminal.seen)
+            return terminal.seen.decode().replace("\r", "")
+
+    def test_of_a_node_that_joins(self):
+        self.found()
+        first = self.config
+        self.place(self.IN_URIS)
+        said = self.expect(self.keyturn("node", "request", "--dir", self.dir, "--node", "b", "--out", "-b&", cwd=self.work), 0).stdout
+        approve, _, install = [line.strip() for line in said.split("\nNext, ")[1].splitlines()[1:]]
+        self.confirmed(f"{approve} --config {first} --key-file recovery --out 'the bundle'")
+        serve, configure = self.next_in(self.confirmed(install.replace("BUNDLE", "'the bundle'")))
+        self.assertIn("kind: EncryptionConfiguration", self.served(serve, configure))
+
+    def test_hints_of_errors(self):
+        """In words and as JSON; typed, they do what they say."""
+        for name in [self.STRANGE, "a b\n\033[2J\udcff", "-d", ""]:
+            where = self.work / "x y" / name
+            for more in [[], ["-o", "json"]]:
+                with self.subTest(name=name, more=more):
+                    run = self.expect(self.keyturn("init", "--dir", where / "d", "--yes", "--recovery-out", self.recovery, *more), 1)
+                    self.assertNotIn("\033", run.stderr)
+                    self.typed(json.loads(run.stderr)["error"]["hint"] if more else run.stderr.splitlines()[-1].strip())
+                    self.assertTrue(where.is_dir())
+                    self.assertFalse([n for n in "xy" if (self.work / n).exists()])
+                    shutil.rmtree(self.work / "x y")
 
     def test_kube_apiserver_has_the_options_that_are_named(self):
         """tests/e2e starts a real one with the file of `keyturn config show` and these very options."""

@@ -113,7 +113,7 @@ class Quickstart(unittest.TestCase):
         self.assertLessEqual({path.name for path in TREE.iterdir()}, before, "nothing but build/ is new in the tree")
 
     def test_what_it_says_to_type_works(self):
-        said = self.run_it("--dir", "here")
+        said = self.run_it("--dir", "it's&here")
         hint = re.search(r"(?m)^ +(\S+/keyturn recovery verify .*)$", said).group(1)
         self.assertIn("opens keyring generation 1", self.typed(hint))
         install = re.search(r"cmake --install \S+", said).group(0)

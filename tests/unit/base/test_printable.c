@@ -59,12 +59,65 @@ static void what_does_not_fit_is_cut_behind_a_whole_character(void **state)
     }
 }
 
+static void words_of_a_command_are_quoted_where_they_need_it(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *word;
+    } WORDS[] = {
+        {"/var/lib/keyturn-1.x_y/a@b+c%d:e,f", "/var/lib/keyturn-1.x_y/a@b+c%d:e,f"},
+        {"", "''"},
+        {"a b", "'a b'"},
+        {"a&b", "'a&b'"},
+        {"$(id)`id`\"\\", "'$(id)`id`\"\\'"},
+        {"it's", "'it'\\''s'"},
+        {"'", "''\\'''"},
+        {"~x", "'~x'"},
+        {"=x", "'=x'"},
+        {"*?[!{", "'*?[!{'"},
+        {"-x", "./-x"},
+        {"- x", "'./- x'"},
+        {"\xc3\xa9", "'\xc3\xa9'"},
+        {"a\nb", "$'a\\012b'"},
+        {"\x1b[2J'\\1", "$'\\033[2J\\'\\\\1'"},
+        {"\xff\xc2\x9b\xc3\xa9", "$'\\377\\302\\233\xc3\xa9'"},
+    };
+    (void)state;
+    for (size_t i = 0; i < KT_ARRAY_LEN(WORDS); i++) {
+        assert_string_equal(KT_SHELL(WORDS[i].text), WORDS[i].word);
+        assert_string_equal(KT_PRINTABLE(KT_SHELL(WORDS[i].text)), WORDS[i].word);
+    }
+}
+
+/* Never a part of a word, nor a quote without its end. */
+static void a_word_that_does_not_fit_is_none(void **state)
+{
+    static const char *const PIECES[] = {"x", "'", "\n", " "};
+    static char text[KT_PRINTABLE_MAX + 8];
+    (void)state;
+    for (size_t i = 0; i < KT_ARRAY_LEN(PIECES); i++) {
+        size_t whole = 0;
+        for (size_t len = KT_PRINTABLE_MAX - 12; len < KT_PRINTABLE_MAX + 1; len++) {
+            memset(text, 'a', len);
+            memcpy(text + len, PIECES[i], 2);
+            const char *word = KT_SHELL(text);
+            bool fits = strlen(word) > len;
+            assert_true(fits || strcmp(word, "'...'") == 0);
+            assert_true(strlen(word) < KT_PRINTABLE_MAX);
+            whole += fits;
+        }
+        assert_in_range(whole, 1, 12);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_made_printable),
         cmocka_unit_test(what_is_printable_stays_so),
         cmocka_unit_test(what_does_not_fit_is_cut_behind_a_whole_character),
+        cmocka_unit_test(words_of_a_command_are_quoted_where_they_need_it),
+        cmocka_unit_test(a_word_that_does_not_fit_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
