@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#define NO_NAME "none"
+#define NO_NAME          "none"
+#define PROVIDER_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-" /* keyturn.yaml(5) */
 
 static void put_tpm_name(struct kt_text *t, const char *label, const struct kt_tpm_name *name)
 {
@@ -180,7 +181,7 @@ static bool read_provider(struct kt_lines *l, char ret[KT_NAME_MAX + 1])
 {
     if (!kt_lines_text(l, "provider", ret, KT_NAME_MAX + 1))
         return false;
-    return (kt_key_name_valid(ret) && !strchr(ret, ':')) || kt_lines_fail(l, "provider: a name");
+    return (*ret && strspn(ret, PROVIDER_LETTERS) == strlen(ret)) || kt_lines_fail(l, "provider: a name");
 }
 
 bool kt_bundle_parse(struct kt_slice header, struct kt_bundle *ret, struct kt_error *err)

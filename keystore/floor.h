@@ -31,7 +31,7 @@ struct kt_floor_side {
     const struct kt_keyring_keys *keys;
 };
 /* No install loses a key. KT_E_KEYRING_LOSES_KEY, naming the key, if `after` has an id of `before` with other bytes,
- * another type or another algorithm. *ret_keep: `before` has ids, listed or archived, that `after` neither lists nor
- * archives, so that `before` has to be kept. */
+ * another type or another algorithm; or, of an inline key, another name, by which kube-apiserver finds it. *ret_keep:
+ * `before` has ids, listed or archived, that `after` neither lists nor archives, so that `before` has to be kept. */
 bool kt_floor_check_keys(const struct kt_floor_side *before, const struct kt_floor_side *after, bool *ret_keep,
                          struct kt_error *err) KT_MUST_CHECK;

@@ -7,6 +7,7 @@
 /* One key as one side knows it. bytes: NULL if it is archived there, or was not opened. */
 struct known {
     enum kt_key_type type; /* names the algorithm too: in format 1 each type has one */
+    const char *name;
     const struct kt_secret *bytes;
 };
 
@@ -15,12 +16,13 @@ static bool find_known(const struct kt_floor_side *side, const char *id, struct 
     const struct kt_keyring_info *info = side->info;
     for (size_t i = 0; i < info->n_keys; i++)
         if (strcmp(info->keys[i].id, id) == 0) {
-            *ret = (struct known){.type = info->keys[i].type, .bytes = kt_keyring_keys_bytes(side->keys, i)};
+            *ret = (struct known){
+                .type = info->keys[i].type, .name = info->keys[i].name, .bytes = kt_keyring_keys_bytes(side->keys, i)};
             return true;
         }
     for (size_t i = 0; i < info->n_archive; i++)
         if (strcmp(info->archive[i].id, id) == 0) {
-            *ret = (struct known){.type = info->archive[i].type};
+            *ret = (struct known){.type = info->archive[i].type, .name = info->archive[i].name};
             return true;
         }
     return false;
@@ -47,6 +49,8 @@ static bool check_id(const struct kt_floor_side *before, const struct kt_floor_s
     }
     if (is.type != was.type)
         return loses(err, id, "type and algorithm");
+    if (is.type != KT_KEY_KMS && strcmp(is.name, was.name) != 0)
+        return loses(err, id, "name, which is part of what is stored under it,");
     if (is.bytes && was.bytes && !kt_secret_equal(is.bytes, was.bytes))
         return loses(err, id, "key");
     return true;

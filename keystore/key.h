@@ -12,6 +12,7 @@
 #define KT_HASH_LEN        32u
 #define KT_KEY_ID_LEN      32u /* hex digits */
 #define KT_NAME_MAX        63u
+#define KT_KEY_NAME_MAX    253u
 #define KT_KEY_BYTES       32u
 #define KT_KEYS_MAX        64u
 #define KT_ARCHIVE_MAX     1024u
@@ -57,7 +58,7 @@ bool kt_hash_parse(const char *text, uint8_t ret[KT_HASH_LEN]) KT_MUST_CHECK;
 /* Everything about a listed key but its bytes. */
 struct kt_key_info {
     char id[KT_KEY_ID_LEN + 1];
-    char name[KT_NAME_MAX + 1];
+    char name[KT_KEY_NAME_MAX + 1];
     enum kt_key_type type;
     enum kt_key_state state;
     uint64_t created;        /* seconds since the epoch */
@@ -67,7 +68,7 @@ struct kt_key_info {
 
 struct kt_archived_info {
     char id[KT_KEY_ID_LEN + 1];
-    char name[KT_NAME_MAX + 1];
+    char name[KT_KEY_NAME_MAX + 1];
     enum kt_key_type type;
     uint64_t created;
     uint64_t retired;
@@ -92,6 +93,8 @@ struct kt_keyring_info {
     bool enabled;
     bool strict;
     uint64_t hold; /* seconds */
+    size_t n_api_servers;
+    char api_servers[KT_API_SERVERS_MAX][KT_API_SERVER_MAX + 1];
     size_t n_keys;
     struct kt_key_info keys[2 * KT_KEYS_MAX]; /* listed, in order; then superseded ones */
     size_t n_recipients;

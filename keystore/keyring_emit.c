@@ -111,10 +111,10 @@ static void put_list_head(const struct kt_keyring *draft, struct kt_text *t)
     kt_text_add(t, "enabled: %s\n", info->enabled ? "true" : "false");
     kt_text_add(t, "strict: %s\n", info->strict ? "true" : "false");
     put_number(t, "hold", info->hold);
-    kt_text_add(t, "apiServers:%s\n", draft->n_api_servers > 0 ? "" : " []");
-    for (size_t i = 0; i < draft->n_api_servers; i++) {
+    kt_text_add(t, "apiServers:%s\n", draft->info.n_api_servers > 0 ? "" : " []");
+    for (size_t i = 0; i < draft->info.n_api_servers; i++) {
         kt_text_add(t, "- ");
-        put_text(t, draft->api_servers[i]);
+        put_text(t, draft->info.api_servers[i]);
     }
     put_hash(t, "auditHead", draft->audit_head);
     put_hex(t, "commitment", draft->commitment, KT_HASH_LEN);

@@ -67,8 +67,6 @@ struct kt_keyring {
     uint8_t list_keyring_id[KT_KEYRING_ID_LEN]; /* keyring: of part 2 */
     uint8_t list_membership_hash[KT_HASH_LEN];  /* membershipHash: of part 2 */
     uint8_t previous[KT_HASH_LEN];
-    size_t n_api_servers;
-    char api_servers[KT_API_SERVERS_MAX][KT_API_SERVER_MAX + 1];
     uint8_t audit_head[KT_HASH_LEN];
     uint8_t commitment[KT_HASH_LEN];
     struct kt_wrapped keys[KT_KEYS_MAX];
@@ -112,7 +110,6 @@ bool kt_key_list_parse(struct kt_slice part, struct kt_keyring *keyring, struct 
 bool kt_membership_check(const struct kt_keyring *keyring, struct kt_error *err) KT_MUST_CHECK;
 bool kt_key_list_check(const struct kt_keyring *keyring, struct kt_error *err) KT_MUST_CHECK;
 bool kt_recipient_name_valid(const char *name) KT_MUST_CHECK;
-bool kt_key_name_valid(const char *name) KT_MUST_CHECK;
 bool kt_api_server_valid(const char *name) KT_MUST_CHECK;
 /* May a key of that type have so many bytes? */
 bool kt_key_len_valid(enum kt_key_type type, size_t len) KT_MUST_CHECK;
@@ -151,10 +148,26 @@ void kt_signatures_emit(const struct kt_signatures *signatures, struct kt_text *
 /* keyring_edit.c: one edit on a draft and its keys' bytes. KT_E_REFUSED. A draft that an edit failed on is garbage. */
 struct kt_edit_over {
     const struct kt_keyring_info *before; /* the keyring that is changed; NULL: one is founded */
+    const struct kt_secret *imported;     /* IMPORT: the key's bytes */
     uint64_t now;
 };
 bool kt_keyring_edit(struct kt_keyring *draft, struct kt_keyring_keys *keys, const struct kt_edit *edit,
                      const struct kt_edit_over *over, struct kt_error *err) KT_MUST_CHECK;
+
+/* keyring_edit_keys.c: those of them that change the list of keys. */
+struct kt_edit_on {
+    struct kt_keyring *draft;
+    struct kt_keyring_keys *keys;
+    const struct kt_edit_over *over;
+};
+#define KT_APPLY_EDIT(name) \
+    bool name(const struct kt_edit_on *on, const struct kt_edit *edit, struct kt_error *err) KT_MUST_CHECK
+KT_APPLY_EDIT(kt_edit_apply_add);
+KT_APPLY_EDIT(kt_edit_apply_import);
+KT_APPLY_EDIT(kt_edit_apply_activate);
+KT_APPLY_EDIT(kt_edit_apply_state);
+KT_APPLY_EDIT(kt_edit_apply_archive);
+#undef KT_APPLY_EDIT
 
 /* keyring_write.c: the steps of writing, which the next generation (keyring_write.c) and the next membership
  * (keyring_member.c) share. KT_E_REFUSED where a document would be too large. */

@@ -2,6 +2,7 @@
 #include "keystore/keyring_member.h"
 
 #include "keystore/kdf.h"
+#include "keystore/key_name.h"
 #include "keystore/keyring_internal.h"
 #include "keystore/recovery_key.h"
 
@@ -155,28 +156,13 @@ static bool apply_replace(struct making *m, struct kt_error *err)
     return new_signer(m, err);
 }
 
-/* "kmskey-m3" after the active key and the membership, or that with one more number where somebody took it. */
-static void name_key(const struct making *m, char ret[KT_NAME_MAX + 1])
-{
-    const struct kt_keyring_info *info = &m->draft->info;
-    bool taken = true;
-    for (unsigned n = 1; taken; n++) {
-        int len = snprintf(ret, KT_NAME_MAX + 1, "%.24s-m%" PRIu64, info->keys[0].name, info->membership);
-        if (n > 1)
-            snprintf(ret + len, KT_NAME_MAX + 1 - (size_t)len, "-%u", n);
-        taken = false;
-        for (size_t i = 0; i < info->n_keys; i++)
-            taken = taken || strcmp(info->keys[i].name, ret) == 0;
-    }
-}
-
 /* What is encrypted from the rotation on must be safe from who has left. A rotation that is under way goes on. */
 static bool add_key(struct making *m, struct kt_error *err)
 {
     struct kt_keyring_info *info = &m->draft->info;
     const struct kt_edit_over over = {.before = &m->keyring->info, .now = m->change->now};
     struct kt_edit add = {.kind = KT_EDIT_ADD, .type = info->keys[0].type};
-    name_key(m, add.name);
+    kt_key_name_next(info, add.type, m->change->now, add.name);
     if (!kt_keyring_edit(m->draft, m->keys, &add, &over, err))
         return false;
     if (info->stage == KT_STAGE_START || info->stage == KT_STAGE_REENCRYPT_FINISHED)

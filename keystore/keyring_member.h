@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The next membership (docs/keyring-format.md §3, §12): who may read the keyring, which key may sign it, who owns it.
+ * The next membership (docs/keyring-format.md §3, §14): who may read the keyring, which key may sign it, who owns it.
  * Each is signed by the owner, says over which keyring it was made, and comes with the next generation: a new keyring
  * key, wrapped for all its recipients. Part of keyturn-opener.
  */

@@ -129,7 +129,7 @@ static bool read_keys(const struct kt_field_at *at, void *out, struct kt_error *
 {
     static const struct kt_field fields[] = {
         {.name = "id", .read = kt_field_id, .offset = AT(key_item, info.id)},
-        {.name = "name", .read = kt_field_text, .offset = AT(key_item, info.name), .max = KT_NAME_MAX},
+        {.name = "name", .read = kt_field_text, .offset = AT(key_item, info.name), .max = KT_KEY_NAME_MAX},
         {.name = "type", .read = kt_field_key_type, .offset = AT(key_item, info.type)},
         {.name = "algorithm", .read = kt_field_text, .offset = AT(key_item, algorithm), .max = KT_NAME_MAX},
         {.name = "state", .read = kt_field_key_state, .offset = AT(key_item, info.state)},
@@ -162,7 +162,7 @@ static bool read_archive(const struct kt_field_at *at, void *out, struct kt_erro
 {
     static const struct kt_field fields[] = {
         {.name = "id", .read = kt_field_id, .offset = AT(archive_item, info.id)},
-        {.name = "name", .read = kt_field_text, .offset = AT(archive_item, info.name), .max = KT_NAME_MAX},
+        {.name = "name", .read = kt_field_text, .offset = AT(archive_item, info.name), .max = KT_KEY_NAME_MAX},
         {.name = "type", .read = kt_field_key_type, .offset = AT(archive_item, info.type)},
         {.name = "algorithm", .read = kt_field_text, .offset = AT(archive_item, algorithm), .max = KT_NAME_MAX},
         {.name = "created", .read = kt_field_time, .offset = AT(archive_item, info.created)},
@@ -211,14 +211,14 @@ static bool read_wraps(const struct kt_field_at *at, void *out, struct kt_error 
 static bool read_api_servers(const struct kt_field_at *at, void *out, struct kt_error *err)
 {
     struct kt_keyring *keyring = out;
-    if (!count_items(at, KT_API_SERVERS_MAX, &keyring->n_api_servers, err))
+    if (!count_items(at, KT_API_SERVERS_MAX, &keyring->info.n_api_servers, err))
         return false;
-    for (size_t i = 0; i < keyring->n_api_servers; i++) {
+    for (size_t i = 0; i < keyring->info.n_api_servers; i++) {
         const struct kt_yaml_node *node = kt_yaml_item(at->node, i);
         const char *text = NULL;
         if (!kt_yaml_text(at->yaml, node, KT_API_SERVER_MAX, &text, err))
             return false;
-        memcpy(keyring->api_servers[i], text, strlen(text) + 1);
+        memcpy(keyring->info.api_servers[i], text, strlen(text) + 1);
     }
     return true;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "keystore/key_name.h"
 #include "keystore/keyring_internal.h"
 
 #include <string.h>
 
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
-#define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
 
 bool kt_hash_is_zero(const uint8_t hash[KT_HASH_LEN])
@@ -27,12 +27,6 @@ bool kt_recipient_name_valid(const char *name)
         if (!*label)
             return true;
     }
-}
-
-bool kt_key_name_valid(const char *name)
-{
-    size_t len = strlen(name);
-    return len > 0 && len <= KT_NAME_MAX && strspn(name, LOWER UPPER DIGITS ".-_:") == len;
 }
 
 bool kt_api_server_valid(const char *name)
@@ -135,13 +129,13 @@ static bool check_place(const struct kt_keyring *k, struct kt_error *err)
 
 static bool check_api_servers(const struct kt_keyring *k, struct kt_error *err)
 {
-    for (size_t i = 0; i < k->n_api_servers; i++) {
-        if (!kt_api_server_valid(k->api_servers[i]))
+    for (size_t i = 0; i < k->info.n_api_servers; i++) {
+        if (!kt_api_server_valid(k->info.api_servers[i]))
             return broken(
                 err, "part 2: apiServers, number %zu: expected printable ASCII without spaces, found something else",
                 i + 1);
         for (size_t j = 0; j < i; j++)
-            if (strcmp(k->api_servers[i], k->api_servers[j]) == 0)
+            if (strcmp(k->info.api_servers[i], k->info.api_servers[j]) == 0)
                 return broken(err, "part 2: apiServers, numbers %zu and %zu: expected different names, found the same",
                               j + 1, i + 1);
     }
@@ -170,12 +164,11 @@ static bool check_key(const struct kt_keyring *k, size_t i, struct kt_error *err
     const struct kt_key_info *key = &k->info.keys[i];
     size_t overhead = KT_GCM_NONCE + KT_GCM_TAG;
     if (!kt_key_name_valid(key->name))
-        return broken(err, "part 2: key %s: expected a name of 1 to %u of a-z A-Z 0-9 . - _ :, found another", key->id,
-                      KT_NAME_MAX);
+        return broken(err, "part 2: key %s: expected a name of " KT_KEY_NAME_RULE ", found another", key->id);
     for (size_t j = 0; j < i; j++)
-        if (strcmp(k->info.keys[j].name, key->name) == 0)
-            return broken(err, "part 2: keys %s and %s: expected different names, found the same", k->info.keys[j].id,
-                          key->id);
+        if (k->info.keys[j].type == key->type && strcmp(k->info.keys[j].name, key->name) == 0)
+            return broken(err, "part 2: keys %s and %s: expected different names within one type, found the same",
+                          k->info.keys[j].id, key->id);
     if (k->keys[i].len <= overhead || !kt_key_len_valid(key->type, k->keys[i].len - overhead))
         return broken(err, "part 2: key %s: expected wrapped to hold a key of type %s, found %zu bytes", key->id,
                       kt_key_type_text(key->type), k->keys[i].len);
@@ -217,9 +210,8 @@ static bool check_archive(const struct kt_keyring *k, struct kt_error *err)
     for (size_t i = 0; i < k->info.n_archive; i++) {
         const struct kt_archived_info *key = &k->info.archive[i];
         if (!kt_key_name_valid(key->name))
-            return broken(err,
-                          "part 2: archived key %s: expected a name of 1 to %u of a-z A-Z 0-9 . - _ :, found another",
-                          key->id, KT_NAME_MAX);
+            return broken(err, "part 2: archived key %s: expected a name of " KT_KEY_NAME_RULE ", found another",
+                          key->id);
         if (k->archive[i].len <= KT_HPKE_OVERHEAD || !kt_key_len_valid(key->type, k->archive[i].len - KT_HPKE_OVERHEAD))
             return broken(err, "part 2: archived key %s: expected sealed to hold a key of type %s, found %zu bytes",
                           key->id, kt_key_type_text(key->type), k->archive[i].len);

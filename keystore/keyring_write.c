@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "keystore/kdf.h"
+#include "keystore/key_name.h"
 #include "keystore/keyring_internal.h"
 #include "keystore/recovery_key.h"
 
@@ -74,10 +75,8 @@ static bool check_founding(const struct kt_keyring_founding *f, struct kt_error 
                        "expected a node name of 1 to %u of a-z 0-9 . - other than recovery, found another",
                        KT_NAME_MAX);
     if (f->type < KT_KEY_KMS || f->type > KT_KEY_SECRETBOX || !kt_key_name_valid(f->key_name))
-        return kt_fail(
-            err, KT_E_USAGE,
-            "expected a known key type and a key name of 1 to %u of a-z A-Z 0-9 . - _ :, found something else",
-            KT_NAME_MAX);
+        return kt_fail(err, KT_E_USAGE,
+                       "expected a known key type and a key name of " KT_KEY_NAME_RULE ", found something else");
     if (f->kind != KT_RECIPIENT_FILE && f->kind != KT_RECIPIENT_TPM2)
         return kt_fail(err, KT_E_USAGE, "expected a node's kind of recipient (file or tpm2), found %s",
                        kt_recipient_kind_text(f->kind));
@@ -233,11 +232,16 @@ struct kt_keyring_keys *kt_keyring_keys_copy(const struct kt_keyring_keys *from,
 static bool apply_edits(const struct kt_keyring *keyring, struct kt_keyring *draft, struct kt_keyring_keys *keys,
                         const struct kt_keyring_change *change, struct kt_error *err)
 {
-    const struct kt_edit_over over = {.before = &keyring->info, .now = change->now};
-    for (size_t i = 0; i < change->n_edits; i++)
+    struct kt_edit_over over = {.before = &keyring->info, .now = change->now};
+    size_t n_imported = 0;
+    for (size_t i = 0; i < change->n_edits; i++) {
+        bool imports = change->edits[i].kind == KT_EDIT_IMPORT && n_imported < change->n_imports;
+        over.imported = imports ? change->imports[n_imported++] : NULL;
         if (!kt_keyring_edit(draft, keys, &change->edits[i], &over, err))
             return kt_error_prefix(err, "edit %zu of %zu", i + 1, change->n_edits);
-    return true;
+    }
+    return n_imported == change->n_imports ||
+           kt_fail(err, KT_E_REFUSED, "expected %zu edits that import a key, found %zu", change->n_imports, n_imported);
 }
 
 bool kt_keyring_write(const struct kt_keyring *keyring, const struct kt_keyring_keys *keys,

@@ -103,8 +103,10 @@ int main(int argc, char **argv)
     document.data[document.len / 2] ^= 1;
 
     struct kt_edit add[] = {
-        {.kind = KT_EDIT_ADD, .type = KT_KEY_AESCBC, .name = "aes:1"},
+        {.kind = KT_EDIT_ADD, .type = KT_KEY_AESCBC, .name = "aescbckey-2022-04-21T23:01:02+02:00"},
+        {.kind = KT_EDIT_ADD, .type = KT_KEY_AESGCM, .name = "two \"words\" \\ \xe5\xaf\x86\xe9\x92\xa5"},
         {.kind = KT_EDIT_ADD, .type = KT_KEY_SECRETBOX, .name = "null"},
+        {.kind = KT_EDIT_API_SERVER, .name = "https://[::1]:6443"},
         {.kind = KT_EDIT_STAGE, .stage = KT_STAGE_PREPARE},
     };
     write_next(&document, owner, add, KT_ARRAY_LEN(add));
@@ -117,7 +119,7 @@ int main(int argc, char **argv)
     };
     edit_first(&rotate[0], &document, owner, 1);
     edit_first(&rotate[1], &document, owner, 0);
-    edit_first(&rotate[2], &document, owner, 2);
+    edit_first(&rotate[2], &document, owner, 3);
     write_next(&document, owner, rotate, KT_ARRAY_LEN(rotate));
     put_keyring(dir, "rotated", &document);
     kt_bytes_done(&document);

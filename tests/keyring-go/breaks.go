@@ -22,6 +22,13 @@ type breakage struct {
 	change func(d *draft) error
 }
 
+func named(name string) func(*draft) error {
+	return func(d *draft) error {
+		d.add(name, "aescbc", "ready", random(32))
+		return nil
+	}
+}
+
 // A state is what a reader cannot tell from the document alone: it takes what a node had before.
 func (b *breakage) needsState() bool {
 	switch b.code {
@@ -49,6 +56,24 @@ var breakages = []breakage{
 	{"duplicate-name", content, false, "two listed keys have one name", func(d *draft) error {
 		d.add(d.list.keys[0].name, "kms", "ready", random(32))
 		return nil
+	}},
+	{"same-name-other-type", "", false, "nothing: keys of two types have one name", func(d *draft) error {
+		d.add(d.list.keys[0].name, "secretbox", "ready", random(32))
+		return nil
+	}},
+	{"name-control", content, false, "a key's name with a control character", named("a\x1b[2Jb")},
+	{"name-reversed", content, false, "a key's name that turns round what follows", named("a\u202eb")},
+	{"name-ends-with-space", content, false, "a key's name with a space at its end", named("a ")},
+	{"name-empty", content, false, "a key without a name", named("")},
+	{"name-long", content, false, "a key's name of 254 bytes", named(strings.Repeat("n", 254))},
+	{"inline-renamed", "KEYRING_LOSES_KEY", false, "an inline key by another name", func(d *draft) error {
+		for i, k := range d.list.keys {
+			if k.typ != "kms" {
+				d.list.keys[i].name += "-2"
+				return nil
+			}
+		}
+		return fmt.Errorf("no inline key to rename")
 	}},
 	{"archived-id", content, false, "an archived key is listed too", func(d *draft) error {
 		k, key := d.list.keys[0], d.keys[0]

@@ -115,7 +115,8 @@ func TestRotation(t *testing.T) {
 
 func TestNamesOfEveryKind(t *testing.T) {
 	w := newWorld(t)
-	names := []string{"true", "null", "1e5", "0x10", "-", "a:", ":", "2026-11-23", "no", "a:b", "..", "0"}
+	names := []string{"true", "null", "1e5", "0x10", "-", "a:", ":", "2026-11-23", "no", "a:b", "..", "0", "a b", "# c", `"q\`,
+		"aescbckey-2022-04-21T23:01:02+02:00", "Schlüssel", "密钥", strings.Repeat("n", 253)}
 	servers := []string{"a#b", "#", "-", "&a", "*a", "!t", "|", "%", "@x", "x:", `"q\'s'`, "{", "[]", "https://[::1]:6443"}
 	var edits []string
 	for _, name := range names {
@@ -191,7 +192,7 @@ func TestBreakages(t *testing.T) {
 	w := newWorld(t)
 	w.member(t)
 	w.member(t)
-	w.next(t, "add:second")
+	w.next(t, "add:second", "add-aescbc:inline")
 	w.next(t)
 	seen := map[string]bool{}
 	for _, b := range breakages {

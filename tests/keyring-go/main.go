@@ -33,8 +33,8 @@ const usage = `usage: keyring-go COMMAND [OPTION]... [KEYRING]
   kinds                                      print the kinds of break, with the code that each must be answered with
 OPENING: --node-key FILE and/or --recovery TEXT|@FILE, and --owner sha256:... (with --recovery it may be left out while
          the founding owner is the last)
-EDIT of next: add:NAME add-TYPE:NAME activate:ID ready:ID retiring:ID compromised:ID archive:ID drop:ID stage:S
-         enabled:BOOL hold:SECONDS api-server:NAME
+EDIT of next: add:NAME add-TYPE:NAME activate:ID ready:ID retiring:ID compromised:ID archive:ID stage:S
+         enabled:BOOL strict:BOOL hold:SECONDS api-server:NAME
 EDIT of member: add-recipient:NAME,KIND,PUBLIC rename:OLD,NEW remove-recipient:NAME new-signer
          replace-recovery:TEXT; and those of next
 next, member and break: --time T, --writer NAME, --out FILE (else standard output)

@@ -6,13 +6,15 @@ import (
 	"bytes"
 	"encoding/hex"
 	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 const numberMax = 1 << 53
 
 var (
 	nodeName  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
-	keyName   = regexp.MustCompile(`^[-A-Za-z0-9._:]{1,63}$`)
 	printable = regexp.MustCompile(`^[!-~]{1,253}$`)
 	stages    = []string{"start", "prepare", "rotate", "reencrypt_request", "reencrypt_active", "reencrypt_finished"}
 	states    = []string{"active", "ready", "retiring", "compromised"}
@@ -149,8 +151,34 @@ func parseKeyList(part []byte) (*keyList, error) {
 	return l, nil
 }
 
+// What a key's name must not have in it (§4).
+var hidden = [][2]rune{{0x00, 0x1f}, {0x7f, 0x9f}, {0xad, 0xad}, {0x61c, 0x61c}, {0x180e, 0x180e}, {0x200b, 0x200f},
+	{0x2028, 0x202e}, {0x2060, 0x206f}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff}, {0xfff0, unicode.MaxRune}}
+
+func keyName(name string) bool {
+	if len(name) == 0 || len(name) > 253 || !utf8.ValidString(name) || strings.Trim(name, " ") != name {
+		return false
+	}
+	for _, c := range name {
+		for _, r := range hidden {
+			if c >= r[0] && c <= r[1] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (f *fields) keyName() string {
+	name := f.text("name")
+	if !keyName(name) {
+		f.wrong("a key's name that is not 1 to 253 bytes of printable UTF-8")
+	}
+	return name
+}
+
 func parseKey(f *fields) listedKey {
-	k := listedKey{id: hex.EncodeToString(f.hex("id", 16)), name: f.matching("name", keyName)}
+	k := listedKey{id: hex.EncodeToString(f.hex("id", 16)), name: f.keyName()}
 	k.typ, k.algorithm = parseType(f)
 	k.state = f.oneOf("state", states...)
 	k.created = f.time("created")
@@ -168,7 +196,7 @@ func parseKey(f *fields) listedKey {
 }
 
 func parseArchived(f *fields) archivedKey {
-	k := archivedKey{id: hex.EncodeToString(f.hex("id", 16)), name: f.matching("name", keyName)}
+	k := archivedKey{id: hex.EncodeToString(f.hex("id", 16)), name: f.keyName()}
 	k.typ, k.algorithm = parseType(f)
 	k.created, k.retired = f.time("created"), f.time("retired")
 	k.sealed = f.base64("sealed", 0)
@@ -188,12 +216,13 @@ func parseType(f *fields) (typ, algorithm string) {
 }
 
 func (l *keyList) rules(f *fields) {
-	ids, names := map[string]bool{}, map[string]bool{}
+	ids, names := map[string]bool{}, map[[2]string]bool{}
 	for i, k := range l.keys {
-		if ids[k.id] || names[k.name] {
-			f.wrong("a key's id or name twice")
+		name := [2]string{k.typ, k.name}
+		if ids[k.id] || names[name] {
+			f.wrong("a key's id, or its name within its type, twice")
 		}
-		ids[k.id], names[k.name] = true, true
+		ids[k.id], names[name] = true, true
 		if (k.state == "active") != (i == 0) {
 			f.wrong("the first key, and no other, must be active")
 		}

@@ -183,6 +183,9 @@ func (d *draft) edit(edit string) error {
 	case "enabled":
 		d.list.enabled = word == "true"
 		return nil
+	case "strict":
+		d.list.strict = word == "true"
+		return nil
 	case "hold":
 		_, err := fmt.Sscan(word, &d.list.hold)
 		return err
@@ -201,8 +204,6 @@ func (d *draft) edit(edit string) error {
 		d.setState(i, verb)
 	case "archive":
 		return d.archive(i)
-	case "drop":
-		d.remove(i)
 	default:
 		return fmt.Errorf("no edit %q", verb)
 	}

@@ -3,17 +3,18 @@
  * For tests: a directory that keyturnd can be started on, and further generations of its keyring, without keyturn.
  *
  *   make_state new DIR [NAME=VALUE...]     keyturn.yaml, state/ with a founded keyring, run/; prints the key's id
- *                                          NAME: uid (may call), control-uid, metrics (listen), textfile, account (all)
- *   make_state edit DIR OUT [--from FILE] EDIT...   the next generation, over state/keyring.yaml or FILE, into OUT
- *                                          EDIT: add NAME | activate ID | state ID STATE | archive ID | drop ID |
- *                                          stage STAGE | enabled true|false
- *   make_state describe DIR FILE           what a keyring says
+ *                                          NAME: uid (may call), control-uid, metrics (listen), textfile, account
+ * (all), type (of the first key) make_state edit DIR OUT [--from FILE] [--later SECONDS] EDIT... the next generation,
+ * over state/keyring.yaml or FILE, into OUT, written in so many seconds EDIT: add NAME | add-TYPE NAME | activate ID |
+ * state ID STATE | archive ID | stage STAGE | enabled true|false | strict true|false | hold SECONDS | api-server NAME |
+ * forget-api-server NAME make_state describe DIR FILE           what a keyring says
  *
  * The opener is KEYTURN_BUILD/libexec/keyturn/keyturn-opener. Exits with the code of keystore's error; 2: wrong use.
  */
 #include "base/clock.h"
 #include "base/file.h"
 #include "keystore/config.h"
+#include "keystore/key_name.h"
 #include "keystore/opener.h"
 
 #include <errno.h>
@@ -33,8 +34,9 @@ static int fail(const struct kt_error *error)
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: make_state new DIR [NAME=VALUE...] | edit DIR OUT [--from FILE] EDIT... | "
-                          "describe DIR FILE\n");
+    (void)fprintf(stderr,
+                  "usage: make_state new DIR [NAME=VALUE...] | edit DIR OUT [--from FILE] [--later SECONDS] EDIT... | "
+                  "describe DIR FILE\n");
     return 2;
 }
 
@@ -92,6 +94,7 @@ static bool write_file(const char *path, struct kt_slice bytes, const struct kt_
 
 struct settings {
     char account[KT_ACCOUNT_MAX];
+    enum kt_key_type type;
     struct kt_config config;
 };
 
@@ -117,6 +120,8 @@ static bool set(struct settings *s, const char *argument)
         (void)snprintf(s->config.metrics_textfile, sizeof(s->config.metrics_textfile), "%s", value);
     else if (len == 7 && strncmp(argument, "account", len) == 0)
         (void)snprintf(s->account, sizeof(s->account), "%s", value);
+    else if (len == 4 && strncmp(argument, "type", len) == 0)
+        s->type = kt_key_type_parse(value);
     else
         return false;
     return true;
@@ -168,8 +173,8 @@ static bool found(struct settings *s, const struct place *place, struct kt_opene
                                               .recovery_key = recovery,
                                               .node = s->config.node,
                                               .kind = KT_RECIPIENT_FILE,
-                                              .type = KT_KEY_KMS,
-                                              .key_name = "kmskey",
+                                              .type = s->type,
+                                              .key_name = kt_key_name_first(s->type),
                                               .now = kt_clock_real_s()};
     return recovery && ask(place, &request, answer, err);
 }
@@ -225,7 +230,7 @@ static void put_id(struct kt_edit *edit, const char *id)
     (void)snprintf(edit->id, sizeof(edit->id), "%s", id);
 }
 
-static void edit_add(struct kt_edit *edit, char **argv, size_t *at)
+static void edit_name(struct kt_edit *edit, char **argv, size_t *at)
 {
     edit->type = KT_KEY_KMS;
     (void)snprintf(edit->name, sizeof(edit->name), "%s", word(argv, at));
@@ -247,9 +252,14 @@ static void edit_stage(struct kt_edit *edit, char **argv, size_t *at)
     edit->stage = kt_stage_parse(word(argv, at));
 }
 
-static void edit_enabled(struct kt_edit *edit, char **argv, size_t *at)
+static void edit_flag(struct kt_edit *edit, char **argv, size_t *at)
 {
     edit->flag = strcmp(word(argv, at), "true") == 0;
+}
+
+static void edit_number(struct kt_edit *edit, char **argv, size_t *at)
+{
+    edit->number = strtoull(word(argv, at), NULL, 10);
 }
 
 static const struct {
@@ -257,30 +267,43 @@ static const struct {
     enum kt_edit_kind kind;
     void (*parse)(struct kt_edit *edit, char **argv, size_t *at);
 } edit_words[] = {
-    {"add", KT_EDIT_ADD, edit_add},
+    {"add", KT_EDIT_ADD, edit_name},
     {"activate", KT_EDIT_ACTIVATE, edit_id},
     {"state", KT_EDIT_STATE, edit_state},
     {"archive", KT_EDIT_ARCHIVE, edit_id},
-    {"drop", KT_EDIT_DROP, edit_id},
     {"stage", KT_EDIT_STAGE, edit_stage},
-    {"enabled", KT_EDIT_ENABLED, edit_enabled},
+    {"enabled", KT_EDIT_ENABLED, edit_flag},
+    {"strict", KT_EDIT_STRICT, edit_flag},
+    {"hold", KT_EDIT_HOLD, edit_number},
+    {"api-server", KT_EDIT_API_SERVER, edit_name},
+    {"forget-api-server", KT_EDIT_FORGET_API_SERVER, edit_name},
 };
+
+static bool parse_edit(struct kt_edit *edit, char **argv, size_t *at)
+{
+    const char *name = word(argv, at);
+    if (strncmp(name, "add-", 4) == 0) {
+        edit->kind = KT_EDIT_ADD;
+        edit_name(edit, argv, at);
+        edit->type = kt_key_type_parse(name + 4);
+        return edit->type != 0;
+    }
+    for (size_t i = 0; i < KT_ARRAY_LEN(edit_words); i++) {
+        if (strcmp(name, edit_words[i].name) != 0)
+            continue;
+        edit->kind = edit_words[i].kind;
+        edit_words[i].parse(edit, argv, at);
+        return true;
+    }
+    return false;
+}
 
 static bool parse_edits(char **argv, struct kt_edit edits[KT_EDITS_MAX], size_t *ret_n)
 {
     size_t at = 0;
     size_t n = 0;
     while (argv[at] && n < KT_EDITS_MAX) {
-        const char *name = word(argv, &at);
-        bool known = false;
-        for (size_t i = 0; i < KT_ARRAY_LEN(edit_words) && !known; i++) {
-            known = strcmp(name, edit_words[i].name) == 0;
-            if (!known)
-                continue;
-            edits[n].kind = edit_words[i].kind;
-            edit_words[i].parse(&edits[n], argv, &at);
-        }
-        if (!known)
+        if (!parse_edit(&edits[n], argv, &at))
             return false;
         n++;
     }
@@ -288,21 +311,28 @@ static bool parse_edits(char **argv, struct kt_edit edits[KT_EDITS_MAX], size_t 
     return n > 0 && !argv[at];
 }
 
-static bool edit(const char *dir, const char *from, const char *out, const struct kt_edit *edits, size_t n,
+/* What an edit is made over, and when. */
+struct edit_over {
+    const char *from; /* NULL: the keyring in force */
+    uint64_t later;
+};
+
+static bool edit(const char *dir, const struct edit_over *over, const char *out, const struct kt_edit *edits, size_t n,
                  struct kt_error *err)
 {
     KT_CLEANUP(kt_free_p) struct place *place = calloc(1, sizeof(*place));
     KT_CLEANUP_BYTES struct kt_bytes document = {.data = NULL};
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
     const struct kt_account own = {.uid = KT_SAME_UID};
-    if (!place || !find_place(dir, place, err) || !read_document(from ? from : place->keyring, &document, err))
+    if (!place || !find_place(dir, place, err) ||
+        !read_document(over->from ? over->from : place->keyring, &document, err))
         return false;
     const struct kt_opener_request request = {.op = KT_OPENER_EDIT,
                                               .current = kt_bytes_view(&document),
                                               .node = "node-1",
                                               .edits = edits,
                                               .n_edits = n,
-                                              .now = kt_clock_real_s()};
+                                              .now = kt_clock_real_s() + over->later};
     return ask(place, &request, &answer, err) && write_file(out, kt_bytes_view(&answer.document), &own, 0644, err) &&
            describe(place, out, err);
 }
@@ -314,6 +344,7 @@ static int run_new(char **argv)
     if (!s || !argv[0])
         return usage();
     kt_config_defaults(&s->config);
+    s->type = KT_KEY_KMS;
     s->config.kms_uids.n = 0;
     (void)snprintf(s->config.metrics_listen, sizeof(s->config.metrics_listen), "127.0.0.1:0");
     for (size_t i = 1; argv[i]; i++) {
@@ -326,16 +357,23 @@ static int run_new(char **argv)
 static int run_edit(char **argv)
 {
     struct kt_edit edits[KT_EDITS_MAX] = {{.kind = KT_EDIT_ADD}};
+    struct edit_over over = {.from = NULL};
     struct kt_error error = KT_ERROR_INIT;
     size_t n = 0;
-    if (!argv[0] || !argv[1] || !argv[2])
+    if (!argv[0] || !argv[1])
         return usage();
-    bool has_from = strcmp(argv[2], "--from") == 0;
-    if (has_from && !argv[3])
+    char **next = argv + 2;
+    for (; next[0] && next[1] && strncmp(next[0], "--", 2) == 0; next += 2) {
+        if (strcmp(next[0], "--from") == 0)
+            over.from = next[1];
+        else if (strcmp(next[0], "--later") == 0)
+            over.later = strtoull(next[1], NULL, 10);
+        else
+            return usage();
+    }
+    if (!parse_edits(next, edits, &n))
         return usage();
-    if (!parse_edits(argv + (has_from ? 4 : 2), edits, &n))
-        return usage();
-    return edit(argv[0], has_from ? argv[3] : NULL, argv[1], edits, n, &error) ? 0 : fail(&error);
+    return edit(argv[0], &over, argv[1], edits, n, &error) ? 0 : fail(&error);
 }
 
 static int run_describe(char **argv)

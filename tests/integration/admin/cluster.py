@@ -182,5 +182,5 @@ class Recovers(Cluster):
         first = self.info("a")["keys"][0]["id"]
         self.expect(self.on("a", "keyring", "offer", self.edit("a", "add", "second")), 0)
         second = self.info("a")["keys"][1]["id"]
-        self.expect(self.on("a", "keyring", "offer", self.edit("a", "activate", second)), 0)
-        self.expect(self.on("a", "keyring", "offer", self.edit("a", "archive", first)), 0)
+        self.expect(self.on("a", "keyring", "offer", self.edit("a", "activate", second, "state", first, "retiring")), 0)
+        self.expect(self.on("a", "keyring", "offer", self.edit("a", "--later", "90000", "archive", first)), 0)

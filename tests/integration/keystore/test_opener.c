@@ -42,13 +42,20 @@ static struct kt_bytes prepare_key(const struct node *n, const struct kt_bytes *
     return node_edit(n, from, edits, 2);
 }
 
-/* The generation after, without listed key number index. */
-static struct kt_bytes without_key(const struct node *n, const struct kt_bytes *from, size_t index,
-                                   enum kt_edit_kind kind)
+/* The generation after, without the last key, which was prepared and never encrypted. */
+static struct kt_bytes cancel_key(const struct node *n, const struct kt_bytes *from, size_t index)
 {
-    struct kt_edit edit = {.kind = kind};
+    struct kt_edit edit = {.kind = KT_EDIT_ARCHIVE};
 
     node_key_id(n, from, index, edit.id);
+    return node_edit(n, from, &edit, 1);
+}
+
+/* The generation after, with nothing new. */
+static struct kt_bytes go_on(const struct node *n, const struct kt_bytes *from)
+{
+    const struct kt_edit edit = {.kind = KT_EDIT_ENABLED, .flag = true};
+
     return node_edit(n, from, &edit, 1);
 }
 
@@ -88,7 +95,7 @@ static void test_create_refused(void **state)
     request.recovery_key = NULL;
     node_expect_error(n, &request, KT_E_RECOVERY_KEY, "recovery key");
     request = node_create_request(n);
-    request.key_name = "not a name";
+    request.key_name = "not\na name";
     node_expect_error(n, &request, KT_E_USAGE, "");
     scratch_expect(&n->s, NODE_KEY, NULL);
     request = node_create_request(n);
@@ -174,11 +181,13 @@ static void test_install_over_state_dir(void **state)
     struct kt_error err = KT_ERROR_INIT;
     KT_CLEANUP(kt_state_dir_free_p) struct kt_state_dir *dir = kt_state_dir_open(scratch_name(&n->s, "state"), &err);
     KT_CLEANUP_BYTES struct kt_bytes second = prepare_key(n, &n->first, "kmskey-2");
-    KT_CLEANUP_BYTES struct kt_bytes third = without_key(n, &second, 1, KT_EDIT_DROP);
-    KT_CLEANUP_BYTES struct kt_bytes other = add_key(n, &second, "kmskey-3");
-    KT_CLEANUP_BYTES struct kt_bytes archived = without_key(n, &other, 1, KT_EDIT_ARCHIVE);
+    /* A branch that never heard of the second's key; and the second's own, which archives it. */
+    KT_CLEANUP_BYTES struct kt_bytes branch = go_on(n, &n->first);
+    KT_CLEANUP_BYTES struct kt_bytes third = go_on(n, &branch);
+    KT_CLEANUP_BYTES struct kt_bytes other = go_on(n, &second);
+    KT_CLEANUP_BYTES struct kt_bytes archived = cancel_key(n, &other, 1);
     const struct kt_bytes *const order[] = {&n->first, &second, &third, NULL, &archived};
-    static const size_t loaded[] = {1, 2, 2, 2, 2};
+    static const size_t loaded[] = {1, 2, 2, 2, 1};
     static const size_t kept[] = {0, 0, 1, 1, 0};
     char id[KT_KEY_ID_LEN + 1];
 

@@ -163,6 +163,14 @@ static void test_refuses_to_lose_a_key(void **state)
     after.keyring->info.keys[0].type = KT_KEY_AESGCM;
     assert_false(kt_floor_check_keys(&one, &other, &keep, &err));
     assert_non_null(strstr(err.message, "another type"));
+    /* The name of a kms key is nowhere in what is stored; that of an inline one is in all of it. */
+    after.keyring->info.keys[0].type = KT_KEY_KMS;
+    snprintf(after.keyring->info.keys[0].name, KT_KEY_NAME_MAX + 1, "renamed");
+    assert_true(kt_floor_check_keys(&one, &other, &keep, &err));
+    after.keyring->info.keys[0].type = before.keyring->info.keys[0].type = KT_KEY_AESCBC;
+    assert_false(kt_floor_check_keys(&one, &other, &keep, &err));
+    assert_int_equal(err.code, KT_E_KEYRING_LOSES_KEY);
+    assert_non_null(strstr(err.message, "another name"));
     fixture_done(&before);
     fixture_done(&after);
 }

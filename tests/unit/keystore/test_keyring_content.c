@@ -14,16 +14,17 @@ static int setup(void **state)
     struct kt_edit add[] = {
         {.kind = KT_EDIT_ADD, .name = "second", .type = KT_KEY_KMS},
         {.kind = KT_EDIT_ADD, .name = "third", .type = KT_KEY_SECRETBOX},
+        {.kind = KT_EDIT_STAGE, .stage = KT_STAGE_PREPARE},
     };
     (void)state;
     fixture_init(&fixture);
     fixture_write(&fixture, add, KT_ARRAY_LEN(add));
-    struct kt_edit archive = {.kind = KT_EDIT_ARCHIVE};
-    memcpy(archive.id, fixture.keyring->info.keys[2].id, sizeof archive.id);
-    fixture_write(&fixture, &archive, 1);
+    struct kt_edit archive[] = {{.kind = KT_EDIT_ARCHIVE}, {.kind = KT_EDIT_STAGE, .stage = KT_STAGE_START}};
+    memcpy(archive[0].id, fixture.keyring->info.keys[2].id, sizeof archive[0].id);
+    fixture_write(&fixture, archive, KT_ARRAY_LEN(archive));
     for (size_t i = 0; i < 2; i++)
         memcpy(id[i], fixture.keyring->info.keys[i].id, sizeof id[i]);
-    memcpy(archived_id, archive.id, sizeof archived_id);
+    memcpy(archived_id, archive[0].id, sizeof archived_id);
     return 0;
 }
 
@@ -203,8 +204,18 @@ static void test_list_entries(void **state)
         {ids[2], ids[0], CONTENT, "expected each key id once in keys and archive"},
         {ids[0], "- id: 0123", CONTENT, "id: expected 32 hex digits"},
         {"name: second", "name: kmskey", CONTENT, "expected different names"},
-        {"name: second", "name: \"a b\"", CONTENT, "expected a name of 1 to 63"},
+        {"name: second", "name: \"a\\tb\"", CONTENT, "expected a name of 1 to 253"},
+        {"name: second", "name: \"a \"", CONTENT, "expected a name of 1 to 253"},
+        {"name: second", "name: \"a\\u2028b\"", CONTENT, "expected a name of 1 to 253"},
+        {"name: second", "name: \"\\u202eb\"", CONTENT, "expected a name of 1 to 253"},
+        {"name: second", "name: \"\\U0001f511\"", CONTENT, "expected a name of 1 to 253"},
+        {"name: second", "name: \"a\\0b\"", CONTENT, ""},
+        {"name: third", "name: \"\"", CONTENT, "archived key"},
         {"name: second", "name: \"-:._\"", KT_OK, NULL},
+        {"name: second", "name: \"a b\"", KT_OK, NULL},
+        {"name: second", "name: aescbckey-2022-04-21T23:01:02+07:00", KT_OK, NULL},
+        {"name: second", "name: \"\\u5bc6\\u94a5 1\"", KT_OK, NULL},
+        {"name: second", "name: \xc3\xa4", KT_OK, NULL},
         {"name: third", "name: kmskey", KT_OK, NULL},
         {"type: kms", "type: rot13", CONTENT, "type: expected kms, aescbc, aesgcm or secretbox"},
         {"algorithm: AES-256-GCM", "algorithm: AES-256-CBC", CONTENT, "expected AES-256-GCM, the only one of type kms"},

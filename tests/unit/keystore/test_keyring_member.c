@@ -147,7 +147,7 @@ static void test_remove(void **state)
     assert_false(kt_secret_equal(f->keys->keyring_key, kept->keyring_key));
     /* A key that the node which left has never seen, for rotation to bring to the front. */
     assert_int_equal(f->keyring->info.n_keys, 2);
-    assert_string_equal(f->keyring->info.keys[1].name, "kmskey-m3");
+    assert_string_equal(f->keyring->info.keys[1].name, "kmskey-2026-11-23T09:00:02Z");
     assert_int_equal(f->keyring->info.keys[1].state, KT_KEY_READY);
     assert_int_equal(f->keyring->info.keys[0].state, KT_KEY_ACTIVE);
     assert_int_equal(f->keyring->info.stage, KT_STAGE_PREPARE);
@@ -190,10 +190,14 @@ static void archive_one(struct fixture *f)
 {
     struct kt_edit add_key = {.kind = KT_EDIT_ADD, .type = KT_KEY_KMS, .name = "second"};
     fixture_write(f, &add_key, 1);
-    struct kt_edit edits[] = {{.kind = KT_EDIT_ACTIVATE}, {.kind = KT_EDIT_ARCHIVE}};
+    struct kt_edit edits[] = {
+        {.kind = KT_EDIT_ACTIVATE}, {.kind = KT_EDIT_STATE, .state = KT_KEY_RETIRING}, {.kind = KT_EDIT_ARCHIVE}};
     memcpy(edits[0].id, f->keyring->info.keys[1].id, sizeof edits[0].id);
     memcpy(edits[1].id, f->keyring->info.keys[0].id, sizeof edits[1].id);
+    memcpy(edits[2].id, f->keyring->info.keys[0].id, sizeof edits[2].id);
     fixture_write(f, edits, 2);
+    f->keyring->info.written += KT_HOLD_DEFAULT;
+    fixture_write(f, &edits[2], 1);
 }
 
 static bool archive_opens(const struct fixture *f, const struct kt_p256 *recovery)

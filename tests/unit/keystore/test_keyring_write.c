@@ -56,12 +56,19 @@ static void add(struct fixture *f, const char *name)
     fixture_write(f, &edit, 1);
 }
 
+/* The next generation is written so much later. */
+static void wait(struct fixture *f, uint64_t seconds)
+{
+    f->keyring->info.written += seconds;
+}
+
 static void expect_refused(const struct fixture *f, const struct kt_edit *edits, size_t n, enum kt_code code,
                            const char *says)
 {
     struct kt_error err = KT_ERROR_INIT;
     struct kt_bytes document = {0};
-    const struct kt_keyring_change change = {.edits = edits, .n_edits = n, .writer = "node-1", .now = FIXTURE_NOW + 9};
+    const struct kt_keyring_change change = {
+        .edits = edits, .n_edits = n, .writer = "node-1", .now = f->keyring->info.written + 1};
     assert_false(kt_keyring_write(f->keyring, f->keys, &change, &document, &err));
     assert_null(document.data);
     if (err.code != code || !strstr(err.message, says))
@@ -85,8 +92,8 @@ static void test_found_refuses(void **state)
         bad[i] = good;
     bad[0].node = "Node 1";
     bad[1].node = "recovery";
-    bad[2].key_name = "a b";
-    bad[3].key_name = "0123456789012345678901234567890123456789012345678901234567890123";
+    bad[2].key_name = "a\nb";
+    bad[3].key_name = " a";
     bad[4].kind = KT_RECIPIENT_RECOVERY;
     bad[5].type = (enum kt_key_type)0;
     bad[6].node = "";
@@ -213,6 +220,7 @@ static void test_retire_and_archive(void **state)
     fixture_write(f, &again, 1);
     assert_int_equal(key_at(f, 1)->retiring_since, since);
     const struct kt_edit archive = edit_key(KT_EDIT_ARCHIVE, old);
+    wait(f, KT_HOLD_DEFAULT);
     fixture_write(f, &archive, 1);
     assert_int_equal(f->keyring->info.n_keys, 1);
     assert_int_equal(f->keyring->info.n_archive, 1);
@@ -237,7 +245,7 @@ static void test_retire_and_archive(void **state)
     kt_secret_free(bytes);
 }
 
-static void test_drop_and_states(void **state)
+static void test_states(void **state)
 {
     struct fixture *f = *state;
     add(f, "second");
@@ -245,41 +253,124 @@ static void test_drop_and_states(void **state)
     fixture_write(f, &compromised, 1);
     assert_int_equal(key_at(f, 1)->state, KT_KEY_COMPROMISED);
     assert_int_equal(key_at(f, 1)->retiring_since, 0);
-    const struct kt_edit drop = edit_key(KT_EDIT_DROP, key_at(f, 1)->id);
+    const struct kt_edit archive = edit_key(KT_EDIT_ARCHIVE, key_at(f, 1)->id);
     const struct kt_edit activate = edit_key(KT_EDIT_ACTIVATE, key_at(f, 1)->id);
-    expect_refused(f, &drop, 1, KT_E_REFUSED, "is compromised: expected a ready key");
+    wait(f, 2 * KT_HOLD_DEFAULT);
+    expect_refused(f, &archive, 1, KT_E_REFUSED, "is compromised: expected one that is retiring");
     expect_refused(f, &activate, 1, KT_E_REFUSED, "is compromised: expected a ready key to make active");
-    const struct kt_edit back[] = {set_state(key_at(f, 1)->id, KT_KEY_READY), drop};
-    expect_refused(f, back, 2, KT_E_REFUSED, "edit 2 of 2: drop a key");
-    const struct kt_edit prepare[] = {back[0], set_stage(KT_STAGE_PREPARE)};
-    fixture_write(f, prepare, 2);
-    fixture_write(f, &drop, 1);
-    assert_int_equal(f->keyring->info.n_keys, 1);
-    assert_int_equal(f->keyring->info.n_archive, 0);
 }
 
-/* A rotation that was begun over and a change that gives itself the right: neither may drop what has encrypted. */
-static void test_drop_of_what_may_have_encrypted(void **state)
+/* A key leaves the list when its hold is over, to the second, and no change can make that sooner for itself. */
+static void test_hold(void **state)
+{
+    struct fixture *f = *state;
+    char old[KT_KEY_ID_LEN + 1];
+    memcpy(old, key_at(f, 0)->id, sizeof old);
+    add(f, "second");
+    const struct kt_edit archive = edit_key(KT_EDIT_ARCHIVE, old);
+    const struct kt_edit activate = edit_key(KT_EDIT_ACTIVATE, key_at(f, 1)->id);
+    fixture_write(f, &activate, 1);
+    wait(f, 2 * KT_HOLD_DEFAULT);
+    expect_refused(f, &archive, 1, KT_E_REFUSED, "is ready: expected one that is retiring");
+    const struct kt_edit at_once[] = {set_state(old, KT_KEY_RETIRING), archive};
+    expect_refused(f, at_once, 2, KT_E_REFUSED, "edit 2 of 2: archive a key");
+    fixture_write(f, at_once, 1);
+    wait(f, KT_HOLD_DEFAULT - 2); /* and the second that each generation takes */
+    expect_refused(f, &archive, 1, KT_E_REFUSED, "expected its hold of 86400 seconds to be over, which ends at 2026-");
+    const struct kt_edit shorter[] = {{.kind = KT_EDIT_HOLD, .number = KT_HOLD_MIN}, archive};
+    expect_refused(f, shorter, 2, KT_E_REFUSED, "expected its hold of 86400 seconds");
+    const struct kt_edit again[] = {set_state(old, KT_KEY_READY), at_once[0], archive};
+    wait(f, 1);
+    expect_refused(f, again, 3, KT_E_REFUSED, "is retiring since");
+    fixture_write(f, &archive, 1);
+    assert_int_equal(f->keyring->info.n_keys, 1);
+    assert_string_equal(f->keyring->info.archive[0].id, old);
+}
+
+/* A longer hold holds from now on, a shorter one from the next generation on. */
+static void test_hold_that_changes(void **state)
+{
+    struct fixture *f = *state;
+    const struct kt_edit prepared[] = {add_key("second", KT_KEY_KMS), set_stage(KT_STAGE_ROTATE)};
+    fixture_write(f, prepared, 2);
+    const struct kt_edit retire[] = {set_state(key_at(f, 1)->id, KT_KEY_RETIRING),
+                                     {.kind = KT_EDIT_HOLD, .number = KT_HOLD_MIN}};
+    const struct kt_edit archive[] = {{.kind = KT_EDIT_HOLD, .number = 2 * KT_HOLD_MIN},
+                                      edit_key(KT_EDIT_ARCHIVE, key_at(f, 1)->id)};
+    fixture_write(f, retire, 2);
+    assert_int_equal(f->keyring->info.hold, KT_HOLD_MIN);
+    wait(f, KT_HOLD_MIN);
+    expect_refused(f, archive, 2, KT_E_REFUSED, "expected its hold of 1200 seconds");
+    fixture_write(f, &archive[1], 1);
+    assert_int_equal(f->keyring->info.n_archive, 1);
+}
+
+/* What is prepared may be taken back at once, into the archive. A rotation that was begun over, or a change that gives
+ * itself the right, takes nothing back that has encrypted. */
+static void test_taking_back_what_never_encrypted(void **state)
 {
     struct fixture *f = *state;
     char first[KT_KEY_ID_LEN + 1];
     memcpy(first, key_at(f, 0)->id, sizeof first);
     add(f, "second");
-    const struct kt_edit second = edit_key(KT_EDIT_DROP, key_at(f, 1)->id);
+    const struct kt_edit second = edit_key(KT_EDIT_ARCHIVE, key_at(f, 1)->id);
     const struct kt_edit self_made[] = {set_stage(KT_STAGE_PREPARE), second};
-    expect_refused(f, &second, 1, KT_E_REFUSED, "may have encrypted");
-    expect_refused(f, self_made, 2, KT_E_REFUSED, "may have encrypted");
-    const struct kt_edit turn[] = {edit_key(KT_EDIT_ACTIVATE, key_at(f, 1)->id), edit_key(KT_EDIT_DROP, first)};
+    expect_refused(f, &second, 1, KT_E_REFUSED, "which never encrypted");
+    expect_refused(f, self_made, 2, KT_E_REFUSED, "which never encrypted");
+    const struct kt_edit turn[] = {edit_key(KT_EDIT_ACTIVATE, key_at(f, 1)->id), edit_key(KT_EDIT_ARCHIVE, first)};
     fixture_write(f, self_made, 1);
-    expect_refused(f, turn, 2, KT_E_REFUSED, "may have encrypted");
+    expect_refused(f, turn, 2, KT_E_REFUSED, "which never encrypted");
     fixture_write(f, turn, 1);
-    expect_refused(f, &turn[1], 1, KT_E_REFUSED, "may have encrypted");
+    expect_refused(f, &turn[1], 1, KT_E_REFUSED, "which never encrypted");
     add(f, "third");
-    const struct kt_edit between = edit_key(KT_EDIT_DROP, first);
-    expect_refused(f, &between, 1, KT_E_REFUSED, "expected the youngest key, last and ready, in the stage prepare");
-    const struct kt_edit third = edit_key(KT_EDIT_DROP, key_at(f, 2)->id);
-    fixture_write(f, &third, 1);
+    const struct kt_edit between = edit_key(KT_EDIT_ARCHIVE, first);
+    expect_refused(f, &between, 1, KT_E_REFUSED, "or the youngest, last and ready in the stage prepare");
+    const struct kt_edit third[] = {edit_key(KT_EDIT_ARCHIVE, key_at(f, 2)->id), set_stage(KT_STAGE_START)};
+    fixture_write(f, third, 2);
     assert_int_equal(f->keyring->info.n_keys, 2);
+    assert_string_equal(f->keyring->info.archive[0].id, third[0].id);
+}
+
+static struct kt_edit api_server(enum kt_edit_kind kind, const char *name)
+{
+    struct kt_edit edit = {.kind = kind};
+    snprintf(edit.name, sizeof edit.name, "%s", name);
+    return edit;
+}
+
+static void test_list_wide_edits(void **state)
+{
+    struct fixture *f = *state;
+    const struct kt_keyring_info *info = NULL;
+    const struct kt_edit edits[] = {
+        {.kind = KT_EDIT_STRICT, .flag = true},
+        {.kind = KT_EDIT_HOLD, .number = 7200},
+        api_server(KT_EDIT_API_SERVER, "https://[::1]:6443"),
+        api_server(KT_EDIT_API_SERVER, "b"),
+        api_server(KT_EDIT_API_SERVER, "c"),
+        api_server(KT_EDIT_API_SERVER, "b"),
+    };
+    fixture_write(f, edits, KT_ARRAY_LEN(edits));
+    info = &f->keyring->info;
+    assert_true(info->strict);
+    assert_int_equal(info->hold, 7200);
+    assert_int_equal(info->n_api_servers, 3);
+    const struct kt_edit back[] = {{.kind = KT_EDIT_STRICT}, api_server(KT_EDIT_FORGET_API_SERVER, "b")};
+    fixture_write(f, back, 2);
+    info = &f->keyring->info;
+    assert_false(info->strict);
+    assert_int_equal(info->n_api_servers, 2);
+    assert_string_equal(info->api_servers[0], "https://[::1]:6443");
+    assert_string_equal(info->api_servers[1], "c");
+    expect_refused(f, &back[1], 1, KT_E_REFUSED, "expected an API server that the keyring knows");
+    for (size_t i = 2; i < KT_API_SERVERS_MAX; i++) {
+        char name[16] = "";
+        snprintf(name, sizeof name, "s%zu", i);
+        const struct kt_edit one = api_server(KT_EDIT_API_SERVER, name);
+        fixture_write(f, &one, 1);
+    }
+    const struct kt_edit more = api_server(KT_EDIT_API_SERVER, "more");
+    expect_refused(f, &more, 1, KT_E_REFUSED, "expected fewer than 64 API servers");
 }
 
 static void test_refused_edits(void **state)
@@ -291,15 +382,17 @@ static void test_refused_edits(void **state)
         struct kt_edit edit;
         const char *says;
     } cases[] = {
-        {add_key("kmskey", KT_KEY_KMS), "edit 1 of 1: add a key: expected a name that no listed key has"},
         {add_key("", KT_KEY_KMS), "expected a key name"},
-        {add_key("a b", KT_KEY_KMS), "expected a key name"},
+        {add_key("a\tb", KT_KEY_KMS), "expected a key name"},
+        {api_server(KT_EDIT_API_SERVER, ""), "expected an API server's name"},
+        {api_server(KT_EDIT_API_SERVER, "a b"), "expected an API server's name"},
+        {{.kind = KT_EDIT_HOLD, .number = KT_HOLD_MIN - 1}, "expected a hold of at least 600 seconds, found 599"},
+        {{.kind = KT_EDIT_HOLD, .number = KT_NUMBER_MAX + 1}, "expected a hold"},
         {add_key("x", (enum kt_key_type)9), "expected a key type"},
         {edit_key(KT_EDIT_ACTIVATE, unknown), "neither listed nor archived"},
         {edit_key(KT_EDIT_ACTIVATE, active), "is active: expected a ready key"},
         {edit_key(KT_EDIT_ARCHIVE, active), "is the active one"},
         {edit_key(KT_EDIT_ARCHIVE, unknown), "neither listed nor archived"},
-        {edit_key(KT_EDIT_DROP, active), "is the active one"},
         {set_state(active, KT_KEY_RETIRING), "is the active one"},
         {set_state(active, KT_KEY_ACTIVE), "expected the state ready, retiring or compromised, found active"},
         {set_state(unknown, KT_KEY_READY), "neither listed nor archived"},
@@ -320,9 +413,9 @@ static void test_all_or_nothing(void **state)
     const struct kt_edit edits[] = {
         add_key("second", KT_KEY_KMS),
         {.kind = KT_EDIT_STAGE, .stage = KT_STAGE_ROTATE},
-        edit_key(KT_EDIT_DROP, key_at(f, 0)->id),
+        edit_key(KT_EDIT_ARCHIVE, key_at(f, 0)->id),
     };
-    expect_refused(f, edits, 3, KT_E_REFUSED, "edit 3 of 3: drop a key");
+    expect_refused(f, edits, 3, KT_E_REFUSED, "edit 3 of 3: archive a key");
     assert_memory_equal(before, f->keyring, sizeof *before);
     assert_int_equal(f->keys->n, 1);
     free(before);
@@ -401,8 +494,8 @@ static void test_largest_keyring(void **state)
     for (size_t n = 0; k->info.n_keys < KT_KEYS_MAX; k = f->keyring) {
         size_t i = 0;
         for (; i < KT_EDITS_MAX && k->info.n_keys + i < KT_KEYS_MAX; i++) {
-            char name[KT_NAME_MAX + 1] = "";
-            snprintf(name, sizeof name, "%063zu", n++);
+            char name[KT_KEY_NAME_MAX + 1] = "";
+            snprintf(name, sizeof name, "%0253zu", n++);
             edits[i] = add_key(name, KT_KEY_KMS);
         }
         fixture_write(f, edits, i);
@@ -412,22 +505,25 @@ static void test_largest_keyring(void **state)
         struct kt_key_info key = {.type = KT_KEY_KMS};
         snprintf(key.id, sizeof key.id, "%032zx", f->keyring->info.n_archive + 1);
         memcpy(archived->id, key.id, sizeof archived->id);
-        memset(archived->name, 'n', KT_NAME_MAX);
+        memset(archived->name, '"', KT_KEY_NAME_MAX); /* the quoted form is the longest */
         archived->type = KT_KEY_KMS;
         f->keyring->archive[f->keyring->info.n_archive].len = KT_SEALED_MAX;
         f->keyring->info.n_archive++;
     }
-    for (; f->keyring->n_api_servers < KT_API_SERVERS_MAX; f->keyring->n_api_servers++) {
-        char *name = f->keyring->api_servers[f->keyring->n_api_servers];
+    for (; f->keyring->info.n_api_servers < KT_API_SERVERS_MAX; f->keyring->info.n_api_servers++) {
+        char *name = f->keyring->info.api_servers[f->keyring->info.n_api_servers];
         memset(name, '"', KT_API_SERVER_MAX);
-        snprintf(name, 8, "\\%zu", f->keyring->n_api_servers);
+        snprintf(name, 8, "\\%zu", f->keyring->info.n_api_servers);
         name[strlen(name)] = '\\';
     }
+    f->keyring->info.keys[1].state = KT_KEY_RETIRING;
+    wait(f, KT_HOLD_DEFAULT);
     const struct kt_edit archive[] = {edit_key(KT_EDIT_ARCHIVE, key_at(f, 1)->id), add_key("again", KT_KEY_AESGCM)};
     fixture_write(f, archive, 2);
     assert_int_equal(f->keyring->info.n_archive, KT_ARCHIVE_MAX);
     assert_int_equal(f->keyring->info.n_keys, KT_KEYS_MAX);
-    assert_int_equal(f->keyring->n_api_servers, KT_API_SERVERS_MAX);
+    assert_int_equal(f->keyring->info.n_api_servers, KT_API_SERVERS_MAX);
+    f->keyring->info.keys[1].state = KT_KEY_RETIRING;
     const struct kt_edit full = edit_key(KT_EDIT_ARCHIVE, key_at(f, 1)->id);
     expect_refused(f, &full, 1, KT_E_REFUSED, "the archive is full");
 }
@@ -444,8 +540,11 @@ int main(void)
         EACH(test_add),
         EACH(test_activate),
         EACH(test_retire_and_archive),
-        EACH(test_drop_and_states),
-        EACH(test_drop_of_what_may_have_encrypted),
+        EACH(test_states),
+        EACH(test_hold),
+        EACH(test_hold_that_changes),
+        EACH(test_taking_back_what_never_encrypted),
+        EACH(test_list_wide_edits),
         EACH(test_refused_edits),
         EACH(test_all_or_nothing),
         EACH(test_limits),
