@@ -23,6 +23,10 @@
 #define KT_NOTE_LEN       256u
 #define KT_SOURCE_MAX     64u /* "1-3.yaml" and NUL */
 
+/* Behind `--config FILE`, where keyturnd starts it for the keeper: any request but OPEN is refused (KT_E_DENIED), so
+ * that whoever takes over the keeper gets the keys that it has and no others, and writes no generation. */
+#define KT_OPENER_OPEN_ONLY "--open-only"
+
 struct kt_tpm_report; /* tpm_report.h */
 
 enum kt_opener_op {
@@ -30,7 +34,9 @@ enum kt_opener_op {
     KT_OPENER_OPEN,            /* verify, judge, open. Out: info, keys of type kms */
     KT_OPENER_DESCRIBE,        /* verify only; needs no private half. Out: info */
     KT_OPENER_RECOVERY_VERIFY, /* open `offered` with the recovery key. Out: info */
-    KT_OPENER_EDIT,            /* open `current` with this node's key, write the next generation. Out: document */
+    KT_OPENER_EDIT,            /* open `current` with this node's key, write the next generation. Out: document, info */
+    KT_OPENER_RENDER,          /* as OPEN of what is installed, for the EncryptionConfiguration: out: info, and instead
+                                  of the kms keys those of all other types, superseded ones too */
     KT_OPENER_RESEAL = 16,     /* seal this node's key in its TPM anew, under tpm_policy, once it opens `current` */
     KT_OPENER_CHECK,           /* will the sealed key open at the next boot? Or the values of tpm_pcrs. Out: tpm */
     KT_OPENER_SUSPEND,         /* as RESEAL, under no policy until the next boot */
@@ -78,6 +84,8 @@ struct kt_opener_request {
     const char *key_name;                 /* CREATE */
     const struct kt_edit *edits;          /* EDIT */
     size_t n_edits;
+    const struct kt_secret *const *imports; /* EDIT: as kt_keyring_change has them, at most KT_EDITS_MAX */
+    size_t n_imports;
     uint64_t now; /* CREATE, EDIT */
     /* CREATE of kind tpm2, RESEAL: what the key is sealed under. NULL: none; RESEAL: the policy in force. */
     const struct kt_tpm_policy *tpm_policy;
@@ -86,8 +94,8 @@ struct kt_opener_request {
 };
 
 struct kt_opener_answer {
-    struct kt_keyring_info *info;            /* OPEN, DESCRIBE, RECOVERY_VERIFY; OPEN: superseded keys appended */
-    struct kt_secret *keys[2 * KT_KEYS_MAX]; /* OPEN: by index of info->keys; NULL for types other than kms */
+    struct kt_keyring_info *info;            /* OPEN, RENDER: superseded keys appended */
+    struct kt_secret *keys[2 * KT_KEYS_MAX]; /* OPEN, RENDER: by index of info->keys; NULL for types not asked for */
     bool same;                               /* OPEN: offered is byte for byte what is installed */
     /* OPEN with accept_older: older than the floor, a fork of it, or at odds with a superseded one: decrypt only. */
     bool below_floor;

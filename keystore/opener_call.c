@@ -20,9 +20,9 @@ struct incoming {
 struct kt_opener_call {
     int fd;
     bool sending;
-    size_t sent;                /* of the request, then of the recovery key's frame */
-    struct kt_bytes request;    /* framed */
-    struct kt_secret *recovery; /* framed */
+    size_t sent;               /* of the request, then of its secrets */
+    struct kt_bytes request;   /* framed */
+    struct kt_secret *secrets; /* framed */
     struct incoming in;
     struct kt_bytes public;
     struct kt_secret *secret;
@@ -37,7 +37,7 @@ void kt_opener_call_free(struct kt_opener_call *call)
         return;
     kt_fd_close(call->fd);
     kt_bytes_done(&call->request);
-    kt_secret_free(call->recovery);
+    kt_secret_free(call->secrets);
     kt_bytes_done(&call->public);
     kt_secret_free(call->secret);
     kt_opener_answer_done(&call->answer);
@@ -68,17 +68,17 @@ static bool frame_request(struct kt_opener_call *call, const struct kt_opener_re
     return true;
 }
 
-static bool frame_recovery(struct kt_opener_call *call, const struct kt_opener_request *request, struct kt_error *err)
+static bool frame_secrets(struct kt_opener_call *call, const struct kt_opener_request *request, struct kt_error *err)
 {
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *body = kt_opener_recovery_encode(request, err);
+    KT_CLEANUP(kt_secret_free_p) struct kt_secret *body = kt_opener_secrets_encode(request, err);
 
     if (!body)
         return false;
-    call->recovery = kt_secret_new(HEADER + kt_secret_len(body), err);
-    if (!call->recovery)
+    call->secrets = kt_secret_new(HEADER + kt_secret_len(body), err);
+    if (!call->secrets)
         return false;
-    put_header(kt_secret_bytes(call->recovery), kt_secret_len(body));
-    memcpy(kt_secret_bytes(call->recovery) + HEADER, kt_secret_view(body), kt_secret_len(body));
+    put_header(kt_secret_bytes(call->secrets), kt_secret_len(body));
+    memcpy(kt_secret_bytes(call->secrets) + HEADER, kt_secret_view(body), kt_secret_len(body));
     return true;
 }
 
@@ -98,7 +98,7 @@ struct kt_opener_call *kt_opener_call_new(int fd, const struct kt_opener_request
         (void)kt_fail_errno(err, KT_E_IO, "the opener's socket");
         return NULL;
     }
-    if (!frame_request(call, request, err) || !frame_recovery(call, request, err))
+    if (!frame_request(call, request, err) || !frame_secrets(call, request, err))
         return NULL;
     return KT_TAKE_PTR(call);
 }
@@ -125,16 +125,16 @@ static struct kt_slice unsent(const struct kt_opener_call *call)
 
     if (call->sent < first)
         return KT_SLICE(call->request.data + call->sent, first - call->sent);
-    return KT_SLICE(kt_secret_view(call->recovery) + (call->sent - first),
-                    first + kt_secret_len(call->recovery) - call->sent);
+    return KT_SLICE(kt_secret_view(call->secrets) + (call->sent - first),
+                    first + kt_secret_len(call->secrets) - call->sent);
 }
 
-/* The documents and the recovery key are not needed any more. */
+/* The documents and the secrets are not needed any more. */
 static void stop_sending(struct kt_opener_call *call)
 {
     call->sending = false;
     kt_bytes_done(&call->request);
-    kt_secret_free(KT_TAKE_PTR(call->recovery));
+    kt_secret_free(KT_TAKE_PTR(call->secrets));
 }
 
 static bool send_some(struct kt_opener_call *call, struct kt_error *err)

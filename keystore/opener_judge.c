@@ -155,13 +155,18 @@ static bool is_listed_or_archived(const struct kt_keyring_info *info, const char
     return false;
 }
 
-static bool append_bytes(const struct kt_opener_source *old, size_t index, struct kt_opener_answer *answer,
-                         struct kt_error *err)
+bool kt_opener_gives(const struct kt_opener_case *sources, enum kt_key_type type)
+{
+    return (type == KT_KEY_KMS) != sources->render;
+}
+
+static bool append_bytes(const struct kt_opener_case *sources, const struct kt_opener_source *old, size_t index,
+                         struct kt_opener_answer *answer, struct kt_error *err)
 {
     const struct kt_secret *bytes = kt_keyring_keys_bytes(old->keys, index);
     size_t at = answer->info->n_keys;
 
-    if (kt_keyring_info(old->keyring)->keys[index].type != KT_KEY_KMS)
+    if (!kt_opener_gives(sources, kt_keyring_info(old->keyring)->keys[index].type))
         return true;
     answer->keys[at] = kt_secret_new_copy(kt_secret_view(bytes), kt_secret_len(bytes), err);
     return answer->keys[at] != NULL;
@@ -198,7 +203,7 @@ static bool append_key(const struct kt_opener_case *sources, const struct kt_ope
                       at);
         return kt_error_hint(err, "list or archive keys of the superseded keyrings first: `keyturn status` names them");
     }
-    if (!append_bytes(old, index, answer, err))
+    if (!append_bytes(sources, old, index, answer, err))
         return false;
     info->keys[at] = *key;
     info->keys[at].superseded = true;

@@ -24,8 +24,12 @@ struct kt_opener_case {
     size_t n_superseded;
     struct kt_floor floor;
     bool accept_older;
+    bool render; /* the bytes of inline keys are asked for, instead of those of kms keys */
 };
 void kt_opener_case_done(struct kt_opener_case *sources);
+
+/* Whether the bytes of a key of that type go out with the answer. */
+bool kt_opener_gives(const struct kt_opener_case *sources, enum kt_key_type type);
 
 /* What can be told without any secret; offered is verified. May set below_floor. KT_E_KEYRING_FOREIGN, _OLDER, _FORK.
  */

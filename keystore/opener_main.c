@@ -39,9 +39,11 @@ static bool prepare(struct kt_error *err)
     return kt_harden_process(err) && kt_arena_install(ARENA_SIZE, err) && kt_harden_memory(&lock, err);
 }
 
-static bool configure(int argc, char **argv, struct kt_config *ret, struct kt_error *err)
+/* Who started it says what may be asked for over the socket, which the keeper may hold. */
+static bool configure(int argc, char **argv, struct kt_config *ret, bool *ret_open_only, struct kt_error *err)
 {
-    if (argc != 3 || strcmp(argv[1], "--config") != 0)
+    *ret_open_only = argc == 4 && strcmp(argv[3], KT_OPENER_OPEN_ONLY) == 0;
+    if ((argc != 3 && !*ret_open_only) || strcmp(argv[1], "--config") != 0)
         return kt_fail(err, KT_E_USAGE,
                        "keyturn-opener is started by keyturnd and keyturn, with --config FILE and a "
                        "socket as descriptor 3");
@@ -71,11 +73,10 @@ static bool serve(struct kt_opener_ops *ops, uint64_t deadline_ns, struct kt_ope
     if (!kt_frame_recv(SOCKET_FD, KT_OPENER_REQUEST_MAX, deadline_ns, &body, err) ||
         !kt_opener_request_decode(kt_bytes_view(&body), &storage, &request, err))
         return false;
-    frame = kt_frame_recv_secret(SOCKET_FD, KT_OPENER_RECOVERY_MAX, deadline_ns, err);
-    if (!frame || !kt_opener_recovery_decode(frame, &secrets, err))
+    frame = kt_frame_recv_secret(SOCKET_FD, KT_OPENER_SECRETS_MAX, deadline_ns, err);
+    if (!frame || !kt_opener_secrets_decode(frame, &secrets, err))
         return false;
-    request.recovery_key = secrets.recovery_key;
-    request.member.new_recovery_key = secrets.new_recovery_key;
+    kt_opener_secrets_put(&secrets, &request);
     return kt_opener_perform(ops, &request, ret, err);
 }
 
@@ -100,7 +101,7 @@ static bool run(int argc, char **argv, struct kt_config *config, struct kt_error
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
     uint64_t deadline_ns = 0;
 
-    if (!configure(argc, argv, config, err) || !confine(config, err))
+    if (!configure(argc, argv, config, &ops.open_only, err) || !confine(config, err))
         return false;
     deadline_ns = deadline_in(config->opener_timeout_s);
     if (!serve(&ops, deadline_ns, &answer, err))

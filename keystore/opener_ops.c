@@ -79,12 +79,12 @@ bool kt_opener_copy_info(const struct kt_keyring *keyring, struct kt_opener_answ
     return true;
 }
 
-static bool copy_keys(const struct kt_keyring_keys *keys, struct kt_opener_answer *answer, struct kt_error *err)
+static bool copy_keys(const struct kt_opener_case *sources, struct kt_opener_answer *answer, struct kt_error *err)
 {
     for (size_t i = 0; i < answer->info->n_keys; i++) {
-        const struct kt_secret *bytes = kt_keyring_keys_bytes(keys, i);
+        const struct kt_secret *bytes = kt_keyring_keys_bytes(sources->offered.keys, i);
 
-        if (answer->info->keys[i].type != KT_KEY_KMS)
+        if (!kt_opener_gives(sources, answer->info->keys[i].type))
             continue;
         answer->keys[i] = kt_secret_new_copy(kt_secret_view(bytes), kt_secret_len(bytes), err);
         if (!answer->keys[i])
@@ -151,6 +151,7 @@ static bool gather(const struct kt_opener_ops *ops, const struct kt_opener_reque
     sources->n_superseded = request->n_superseded;
     sources->floor = request->floor;
     sources->accept_older = request->accept_older;
+    sources->render = request->op == KT_OPENER_RENDER;
     return true;
 }
 
@@ -203,7 +204,7 @@ static bool open_keyring(struct kt_opener_ops *ops, const struct kt_opener_reque
     if (ops->note[0])
         kt_opener_note(answer, "%s", ops->note);
     open_all_old(&sources, own);
-    return kt_opener_copy_info(sources.offered.keyring, answer, err) && copy_keys(sources.offered.keys, answer, err) &&
+    return kt_opener_copy_info(sources.offered.keyring, answer, err) && copy_keys(&sources, answer, err) &&
            kt_opener_judge_keys(&sources, answer, err);
 }
 
@@ -282,14 +283,26 @@ static bool create(struct kt_opener_ops *ops, const struct kt_opener_request *re
     return kt_keyring_found(&founding, &answer->document, answer->owner, err);
 }
 
+static bool describe_made(const struct kt_opener_ops *ops, struct kt_opener_answer *answer, struct kt_error *err)
+{
+    KT_CLEANUP(kt_keyring_free_p)
+    struct kt_keyring *made = kt_keyring_verify(kt_bytes_view(&answer->document), ops->config->owner, err);
+
+    return made && kt_opener_copy_info(made, answer, err);
+}
+
 static bool edit(struct kt_opener_ops *ops, const struct kt_opener_request *request, struct kt_opener_answer *answer,
                  struct kt_error *err)
 {
     KT_CLEANUP(kt_keyring_keys_free_p) struct kt_keyring_keys *keys = NULL;
     KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *keyring = NULL;
     KT_CLEANUP(kt_p256_free_p) struct kt_p256 *own = NULL;
-    const struct kt_keyring_change change = {
-        .edits = request->edits, .n_edits = request->n_edits, .writer = request->node, .now = request->now};
+    const struct kt_keyring_change change = {.edits = request->edits,
+                                             .n_edits = request->n_edits,
+                                             .imports = request->imports,
+                                             .n_imports = request->n_imports,
+                                             .writer = request->node,
+                                             .now = request->now};
 
     if (!request->current.data)
         return kt_fail(err, KT_E_KEYRING_MISSING, "there is no keyring to change");
@@ -300,32 +313,43 @@ static bool edit(struct kt_opener_ops *ops, const struct kt_opener_request *requ
     if (!own)
         return false;
     keys = kt_keyring_open(keyring, own, err);
-    return keys && kt_keyring_write(keyring, keys, &change, &answer->document, err);
+    return keys && kt_keyring_write(keyring, keys, &change, &answer->document, err) && describe_made(ops, answer, err);
+}
+
+/* What is rendered is what is in force: nothing else could be installed as kube-apiserver's configuration. */
+static bool render(struct kt_opener_ops *ops, const struct kt_opener_request *request, struct kt_opener_answer *answer,
+                   struct kt_error *err)
+{
+    if (request->offered.len > 0 || request->accept_older)
+        return kt_fail(err, KT_E_REFUSED, "only the keyring in force is rendered, found another one offered");
+    return open_keyring(ops, request, answer, err);
 }
 
 static const struct {
     bool without_owner; /* may run before keyturn.yaml pins one */
+    bool for_keeper;    /* what the keeper may ask for: it holds kms keys, and no others */
     bool (*run)(struct kt_opener_ops *ops, const struct kt_opener_request *request, struct kt_opener_answer *answer,
                 struct kt_error *err);
 } table[] = {
-    [KT_OPENER_CREATE] = {true, create},
-    [KT_OPENER_OPEN] = {false, open_keyring},
-    [KT_OPENER_DESCRIBE] = {false, describe},
-    [KT_OPENER_RECOVERY_VERIFY] = {false, recovery_verify},
-    [KT_OPENER_EDIT] = {false, edit},
-    [KT_OPENER_RESEAL] = {false, kt_opener_reseal},
-    [KT_OPENER_CHECK] = {false, kt_opener_check},
-    [KT_OPENER_SUSPEND] = {false, kt_opener_suspend},
-    [KT_OPENER_NODE_VERIFY] = {false, kt_opener_node_verify},
-    [KT_OPENER_NODE_POLICY] = {true, kt_opener_node_policy},
-    [KT_OPENER_REQUEST] = {true, kt_opener_op_request},
-    [KT_OPENER_APPROVE] = {false, kt_opener_op_approve},
-    [KT_OPENER_REMOVE] = {false, kt_opener_op_remove},
-    [KT_OPENER_SIGN_BUNDLE] = {false, kt_opener_op_sign_bundle},
-    [KT_OPENER_BUNDLE] = {true, kt_opener_op_bundle},
-    [KT_OPENER_RECOVERY_USE] = {true, kt_opener_op_recovery_use},
-    [KT_OPENER_RECOVERY_REPLACE] = {false, kt_opener_op_recovery_replace},
-    [KT_OPENER_RECOVERY_LOST] = {false, kt_opener_op_recovery_lost},
+    [KT_OPENER_CREATE] = {true, false, create},
+    [KT_OPENER_OPEN] = {false, true, open_keyring},
+    [KT_OPENER_DESCRIBE] = {false, false, describe},
+    [KT_OPENER_RECOVERY_VERIFY] = {false, false, recovery_verify},
+    [KT_OPENER_EDIT] = {false, false, edit},
+    [KT_OPENER_RENDER] = {false, false, render},
+    [KT_OPENER_RESEAL] = {false, false, kt_opener_reseal},
+    [KT_OPENER_CHECK] = {false, false, kt_opener_check},
+    [KT_OPENER_SUSPEND] = {false, false, kt_opener_suspend},
+    [KT_OPENER_NODE_VERIFY] = {false, false, kt_opener_node_verify},
+    [KT_OPENER_NODE_POLICY] = {true, false, kt_opener_node_policy},
+    [KT_OPENER_REQUEST] = {true, false, kt_opener_op_request},
+    [KT_OPENER_APPROVE] = {false, false, kt_opener_op_approve},
+    [KT_OPENER_REMOVE] = {false, false, kt_opener_op_remove},
+    [KT_OPENER_SIGN_BUNDLE] = {false, false, kt_opener_op_sign_bundle},
+    [KT_OPENER_BUNDLE] = {true, false, kt_opener_op_bundle},
+    [KT_OPENER_RECOVERY_USE] = {true, false, kt_opener_op_recovery_use},
+    [KT_OPENER_RECOVERY_REPLACE] = {false, false, kt_opener_op_recovery_replace},
+    [KT_OPENER_RECOVERY_LOST] = {false, false, kt_opener_op_recovery_lost},
 };
 
 void kt_opener_undo(struct kt_opener_ops *ops)
@@ -347,6 +371,9 @@ bool kt_opener_perform(struct kt_opener_ops *ops, const struct kt_opener_request
 
     if ((size_t)request->op >= KT_ARRAY_LEN(table) || !table[request->op].run)
         return kt_fail(err, KT_E_UNSUPPORTED, "the opener has no operation %u", (unsigned)request->op);
+    if (ops->open_only && !table[request->op].for_keeper)
+        return kt_fail(err, KT_E_DENIED, "keyturnd has keyrings opened and nothing else, found operation %u",
+                       (unsigned)request->op);
     if (!table[request->op].without_owner && !kt_config_need_owner(ops->config, err))
         return false;
     if (!table[request->op].run(ops, request, &answer, err)) {

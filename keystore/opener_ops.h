@@ -10,6 +10,7 @@ struct kt_opener_ops {
     const struct kt_config *config;
     int folder;       /* the opener's own, STATE/opener; -1 until an operation needs it */
     const char *made; /* the file in which this run has kept the node's private half; NULL: it made none */
+    bool open_only;   /* started for the keeper: OPEN and nothing else */
     bool look_only;   /* a suspension of the sealed key stays as it is */
     char note[KT_RECIPIENT_NOTE_LEN]; /* what wants a human about the private half; "": nothing */
 };

@@ -131,6 +131,7 @@ static void put_edits(struct kt_writer *w, const struct kt_opener_request *reque
         kt_writer_u8(w, (uint8_t)edit->type);
         kt_writer_u8(w, (uint8_t)edit->state);
         kt_writer_u8(w, (uint8_t)edit->stage);
+        kt_writer_u64(w, edit->number);
         kt_writer_u8(w, edit->flag ? 1 : 0);
     }
 }
@@ -142,12 +143,13 @@ static void get_edits(struct kt_reader *r, struct kt_opener_storage *storage, st
     for (size_t i = 0; i < ret->n_edits && !r->bad; i++) {
         struct kt_edit *edit = &storage->edits[i];
 
-        edit->kind = kt_wire_enum(r, KT_EDIT_ENABLED);
+        edit->kind = kt_wire_enum(r, KT_EDIT_END - 1);
         kt_wire_text(r, edit->id, sizeof(edit->id));
         kt_wire_text(r, edit->name, sizeof(edit->name));
         edit->type = kt_wire_enum(r, KT_KEY_SECRETBOX);
         edit->state = kt_wire_enum(r, KT_KEY_COMPROMISED);
         edit->stage = kt_wire_enum(r, KT_STAGE_REENCRYPT_FINISHED);
+        edit->number = kt_wire_number(r);
         edit->flag = kt_wire_bool(r);
     }
 }
@@ -182,7 +184,8 @@ static size_t request_bound(const struct kt_opener_request *request)
 
 static bool check_request(const struct kt_opener_request *request, struct kt_error *err)
 {
-    if (request->n_superseded > KT_SUPERSEDED_MAX || request->n_edits > KT_EDITS_MAX)
+    if (request->n_superseded > KT_SUPERSEDED_MAX || request->n_edits > KT_EDITS_MAX ||
+        request->n_imports > KT_EDITS_MAX)
         return kt_fail(err, KT_E_INTERNAL, "more than %u superseded keyrings or %u edits in a request",
                        KT_SUPERSEDED_MAX, KT_EDITS_MAX);
     if (request->offered.len > KT_KEYRING_MAX)

@@ -52,6 +52,9 @@ static void put_lists(struct kt_writer *w, const struct kt_keyring_info *info)
         kt_wire_put_text(w, info->recipients[i].name);
         kt_writer_u8(w, (uint8_t)info->recipients[i].kind);
     }
+    kt_writer_u8(w, (uint8_t)info->n_api_servers);
+    for (size_t i = 0; i < info->n_api_servers; i++)
+        kt_wire_put_text(w, info->api_servers[i]);
     kt_writer_u16(w, (uint16_t)info->n_archive);
     for (size_t i = 0; i < info->n_archive; i++) {
         kt_wire_put_text(w, info->archive[i].id);
@@ -86,6 +89,9 @@ static void get_lists(struct kt_reader *r, struct kt_keyring_info *ret)
         kt_wire_text(r, ret->recipients[i].name, sizeof(ret->recipients[i].name));
         ret->recipients[i].kind = kt_wire_enum(r, KT_RECIPIENT_RECOVERY);
     }
+    ret->n_api_servers = kt_wire_enum(r, KT_API_SERVERS_MAX);
+    for (size_t i = 0; i < ret->n_api_servers && !r->bad; i++)
+        kt_wire_text(r, ret->api_servers[i], sizeof(ret->api_servers[i]));
     get_archive(r, ret);
 }
 

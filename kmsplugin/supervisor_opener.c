@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/spawn.h"
+#include "keystore/opener.h"
 #include "kmsplugin/supervisor.h"
 
 #include <errno.h>
@@ -23,7 +24,8 @@ static bool spawn(struct kt_supervisor *s, struct kt_opener_child *opener, int f
 {
     char name[] = "keyturn-opener";
     char option[] = "--config";
-    char *argv[] = {name, option, s->config->path, NULL};
+    char open_only[] = KT_OPENER_OPEN_ONLY;
+    char *argv[] = {name, option, s->config->path, open_only, NULL};
     const struct kt_spawn what = {
         .path = s->opener_program, .argv = argv, .account = s->opener_account, .fds = &fd, .n_fds = 1};
     pid_t pid = 0;

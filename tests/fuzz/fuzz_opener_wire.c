@@ -37,7 +37,7 @@ static void keys(struct kt_slice body)
     secret = kt_secret_new_copy(body.data + 1, body.len - 1, NULL);
     if (!secret)
         return;
-    if (!kt_opener_keys_decode(secret, &answers, NULL) && !kt_opener_recovery_decode(secret, &secrets, NULL))
+    if (!kt_opener_keys_decode(secret, &answers, NULL) && !kt_opener_secrets_decode(secret, &secrets, NULL))
         return;
 }
 

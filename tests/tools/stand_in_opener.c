@@ -29,7 +29,7 @@ int main(int argc, char **argv)
     const char *path = getenv("KEYTURN_TEST_OPENER");
     char byte = 0;
     int fd = -1;
-    if (argc != 3 || strcmp(argv[1], "--config") != 0 || !path || !hand_over(path, argv[2], &fd, &error)) {
+    if (argc < 3 || strcmp(argv[1], "--config") != 0 || !path || !hand_over(path, argv[2], &fd, &error)) {
         (void)fprintf(stderr, "stand_in_opener: %s\n", path ? error.message : "KEYTURN_TEST_OPENER is not set");
         return 1;
     }

@@ -20,6 +20,8 @@ static const struct kt_edit edits[] = {
     {.kind = KT_EDIT_STATE, .id = "00112233445566778899aabbccddeeff", .state = KT_KEY_RETIRING},
     {.kind = KT_EDIT_STAGE, .stage = KT_STAGE_ROTATE},
     {.kind = KT_EDIT_ENABLED, .flag = true},
+    {.kind = KT_EDIT_HOLD, .number = KT_NUMBER_MAX},
+    {.kind = KT_EDIT_FORGET_API_SERVER, .name = "https://[::1]:6443"},
 };
 
 static const struct kt_tpm_policy policy = {
@@ -85,6 +87,8 @@ static void test_request_round_trip(void **state)
     assert_int_equal(out.edits[1].state, KT_KEY_RETIRING);
     assert_int_equal(out.edits[2].stage, KT_STAGE_ROTATE);
     assert_true(out.edits[3].flag);
+    assert_true(out.edits[4].number == KT_NUMBER_MAX);
+    assert_string_equal(out.edits[5].name, edits[5].name);
     assert_memory_equal(out.tpm_policy, &policy, sizeof(policy));
     assert_int_equal(out.tpm_pcrs.bank, KT_TPM_SHA384);
     assert_int_equal(out.tpm_pcrs.mask, 1u << 23);
@@ -174,7 +178,7 @@ static struct kt_secret *encode_keys(const struct kt_secret *key, const struct k
 {
     const struct kt_opener_request request = {.recovery_key = key, .member = {.new_recovery_key = fresh}};
 
-    return kt_opener_recovery_encode(&request, err);
+    return kt_opener_secrets_encode(&request, err);
 }
 
 static void test_recovery_frame(void **state)
@@ -190,8 +194,8 @@ static void test_recovery_frame(void **state)
         KT_CLEANUP(kt_opener_secrets_done) struct kt_opener_secrets out = {.recovery_key = NULL};
 
         assert_ok(body);
-        assert_in_range(kt_secret_len(body), 1, KT_OPENER_RECOVERY_MAX);
-        assert_ok(kt_opener_recovery_decode(body, &out, &err));
+        assert_in_range(kt_secret_len(body), 1, KT_OPENER_SECRETS_MAX);
+        assert_ok(kt_opener_secrets_decode(body, &out, &err));
         assert_int_equal(out.recovery_key != NULL, sent[i][0] != NULL);
         assert_int_equal(out.new_recovery_key != NULL, sent[i][1] != NULL);
         assert_true(!out.recovery_key || kt_secret_equal(out.recovery_key, key));
@@ -204,7 +208,7 @@ static void test_recovery_frame_malformed(void **state)
     static const struct {
         size_t len;
         uint8_t first;
-    } cases[] = {{2, 0}, {33, 0}, {1, 1}, {32, 1}, {33, 3}, {65, 2}, {65, 4}, {1, 4}, {33, 0x81}};
+    } cases[] = {{1, 0}, {3, 0}, {34, 0}, {1, 1}, {33, 1}, {35, 1}, {34, 3}, {65, 2}, {66, 4}, {2, 4}, {34, 0x81}};
     struct kt_error err = KT_ERROR_INIT;
     KT_CLEANUP(kt_secret_free_p) struct kt_secret *odd = kt_secret_new(33, &err);
     struct kt_opener_secrets out = {.recovery_key = NULL};
@@ -214,12 +218,77 @@ static void test_recovery_frame_malformed(void **state)
         KT_CLEANUP(kt_secret_free_p) struct kt_secret *body = kt_secret_new(cases[i].len, &err);
 
         kt_secret_bytes(body)[0] = cases[i].first;
-        assert_refused(kt_opener_recovery_decode(body, &out, &err), KT_E_INTERNAL);
+        assert_refused(kt_opener_secrets_decode(body, &out, &err), KT_E_INTERNAL);
         assert_null(out.recovery_key);
         assert_null(out.new_recovery_key);
     }
     assert_refused(encode_keys(odd, NULL, &err), KT_E_RECOVERY_KEY);
     assert_refused(encode_keys(NULL, odd, &err), KT_E_RECOVERY_KEY);
+}
+
+/* A frame without recovery keys whose imports say what follows. */
+static struct kt_secret *imports_frame(const uint8_t *said, size_t len)
+{
+    struct kt_secret *body = kt_secret_new(len + 1, NULL);
+
+    assert_non_null(body);
+    memcpy(kt_secret_bytes(body) + 1, said, len);
+    return body;
+}
+
+static void test_imports_in_the_frame(void **state)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    KT_CLEANUP(kt_secret_free_p) struct kt_secret *key = kt_secret_new_random(KT_RECOVERY_KEY_BYTES, &err);
+    const struct kt_secret *sent[KT_EDITS_MAX] = {NULL};
+    static const size_t lens[] = {16, 24, 32};
+    struct kt_opener_request request = {.recovery_key = key, .imports = sent};
+
+    (void)state;
+    for (size_t n = 0; n <= KT_EDITS_MAX; n++) {
+        KT_CLEANUP(kt_opener_secrets_done) struct kt_opener_secrets out = {.recovery_key = NULL};
+        struct kt_opener_request back = {.op = 0};
+
+        request.n_imports = n;
+        KT_CLEANUP(kt_secret_free_p) struct kt_secret *body = kt_opener_secrets_encode(&request, &err);
+        assert_ok(body);
+        assert_in_range(kt_secret_len(body), 1, KT_OPENER_SECRETS_MAX);
+        assert_ok(kt_opener_secrets_decode(body, &out, &err));
+        kt_opener_secrets_put(&out, &back);
+        assert_true(kt_secret_equal(back.recovery_key, key));
+        assert_int_equal(back.n_imports, n);
+        for (size_t i = 0; i < n; i++)
+            assert_true(kt_secret_equal(back.imports[i], sent[i]));
+        if (n < KT_EDITS_MAX)
+            sent[n] = kt_secret_new_random(lens[n % KT_ARRAY_LEN(lens)], &err);
+    }
+    for (size_t i = 0; i < KT_EDITS_MAX; i++)
+        kt_secret_free((struct kt_secret *)(uintptr_t)sent[i]);
+}
+
+static void test_imports_malformed(void **state)
+{
+    static const struct {
+        uint8_t said[40];
+        size_t len;
+    } cases[] = {
+        {{1}, 1},      {{1, 0}, 2}, {{1, 33}, 35}, {{1, 255}, 40}, {{1, 16}, 17},
+        {{2, 16}, 18}, {{17}, 1},   {{255}, 40},   {{0, 0}, 2},    {{1, 16}, 19},
+    };
+    struct kt_error err = KT_ERROR_INIT;
+    KT_CLEANUP(kt_secret_free_p) struct kt_secret *odd = kt_secret_new(KT_KEY_BYTES + 1, &err);
+    const struct kt_secret *const too_long[] = {odd};
+    const struct kt_opener_request request = {.imports = too_long, .n_imports = 1};
+
+    (void)state;
+    for (size_t i = 0; i < KT_ARRAY_LEN(cases); i++) {
+        KT_CLEANUP(kt_secret_free_p) struct kt_secret *body = imports_frame(cases[i].said, cases[i].len);
+        struct kt_opener_secrets out = {.recovery_key = NULL};
+
+        assert_refused(kt_opener_secrets_decode(body, &out, &err), KT_E_INTERNAL);
+        assert_int_equal(out.n_imports, 0);
+    }
+    assert_refused(kt_opener_secrets_encode(&request, &err), KT_E_USAGE);
 }
 
 static void fill_report(struct kt_opener_answer *answer)
@@ -263,6 +332,8 @@ static void fill_answer(struct kt_opener_answer *answer)
     info->n_archive = 1;
     (void)snprintf(info->archive[0].id, sizeof(info->archive[0].id), "%032d", 77);
     info->archive[0].type = KT_KEY_AESGCM;
+    info->n_api_servers = 2;
+    (void)snprintf(info->api_servers[1], sizeof(info->api_servers[1]), "%s", "b");
     answer->info = info;
     answer->keys[0] = kt_secret_new_random(KT_KEY_BYTES, &err);
     answer->keys[2] = kt_secret_new_random(KT_KEY_BYTES, &err);
@@ -463,7 +534,7 @@ static void test_call_byte_by_byte(void **state)
         assert_ok(step(call, &out, &done, &err));
     }
     assert_int_equal(kt_opener_call_events(call), POLLIN);
-    assert_true(got > 8 + KT_OPENER_RECOVERY_MAX);
+    assert_true(got > 8 + 2 + KT_RECOVERY_KEY_BYTES);
     for (size_t i = 0; i < wire.len; i++) {
         assert_false(done);
         assert_int_equal(send(peer, wire.data + i, 1, 0), 1);
@@ -598,6 +669,8 @@ int main(void)
         cmocka_unit_test(test_request_too_much),
         cmocka_unit_test(test_recovery_frame),
         cmocka_unit_test(test_recovery_frame_malformed),
+        cmocka_unit_test(test_imports_in_the_frame),
+        cmocka_unit_test(test_imports_malformed),
         cmocka_unit_test(test_answer_round_trip),
         cmocka_unit_test(test_failure_round_trip),
         cmocka_unit_test(test_answer_truncated_and_flipped),
