@@ -129,7 +129,7 @@ static void add_titles(json_t *value, const struct kt_keyring_info *info)
     json_t *inactive = json_array();
     json_object_set_new(value, "activekey", json_string(""));
     for (size_t i = 0; i < info->n_keys; i++) {
-        char title[KT_NAME_MAX + 32];
+        char title[KT_KEY_NAME_MAX + 32];
         kt_view_key_title(&info->keys[i], title, sizeof(title));
         if (info->keys[i].state == KT_KEY_ACTIVE && !info->keys[i].superseded && info->enabled)
             json_object_set_new(value, "activekey", kt_json_text(title));

@@ -73,10 +73,16 @@ static void look(struct kt_view *view, unsigned timeout_s)
     }
 }
 
+/* Where no key is of type kms, healthz says so, and that is as it should be. */
+static bool is_well(const Keyturn__Control__V1__Status *status)
+{
+    return status->idle || strcmp(status->healthz, "ok") == 0;
+}
+
 static bool serves(const struct kt_view *view)
 {
     const Keyturn__Control__V1__Status *status = kt_view_status(view);
-    return status && status->generation > 0 && strcmp(status->healthz, "ok") == 0;
+    return status && status->generation > 0 && is_well(status);
 }
 
 static void wait_for_daemon(struct kt_view *view, unsigned wait_s)
@@ -138,7 +144,7 @@ bool kt_view_healthy(const struct kt_view *view, struct kt_error *err)
         kt_fail(err, KT_E_KEYRING_OPEN, "%s", status->healthz);
         return kt_error_hint(err, "journalctl -u keyturnd tells when it began");
     }
-    if (strcmp(status->healthz, "ok") != 0)
+    if (!is_well(status))
         return kt_fail(err, KT_E_KMS_NO_ACTIVE_KEY, "%s", status->healthz);
     if (any_superseded(view->info)) {
         kt_fail(err, KT_E_FOUND,

@@ -55,7 +55,7 @@ struct kt_front_page {
 
 struct kt_keeper_key {
     char id[KT_KEY_ID_LEN + 1];
-    char name[KT_NAME_MAX + 1];
+    char name[KT_KEY_NAME_MAX + 1];
     uint32_t type;
     uint32_t state;
     uint64_t created;
@@ -75,7 +75,7 @@ struct kt_keeper_page {
     uint32_t n_keys;
     uint32_t disk_tested;
     uint32_t disk_ok;
-    uint32_t reserved;
+    uint32_t idle; /* no key of type kms: nothing to serve */
     uint64_t disk_time;
     uint64_t selftest_time;
     char healthz[KT_HEALTHZ_MAX];

@@ -4,7 +4,7 @@
 
 #include "kmsplugin/counters.h"
 
-#define KT_METRICS_MAX      524288u
+#define KT_METRICS_MAX      1048576u
 #define KT_TEXTFILE_EVERY_S 15u
 
 struct kt_pages {
@@ -15,7 +15,8 @@ struct kt_pages {
 
 /* exporter_metrics.c: everything, in Prometheus' text format 0.0.4. now: seconds since the epoch. */
 void kt_metrics_format(const struct kt_pages *pages, uint64_t now, struct kt_text *out);
-/* Front and keeper run and healthz is ok; ret_text says it in words, without a line end. */
+/* Front and keeper run, and healthz is ok or there is nothing to serve; ret_text says it in words, without a line end.
+ */
 bool kt_metrics_ready(const struct kt_pages *pages, char *ret_text, size_t size);
 
 /* exporter_http.c: HTTP over a listening socket (taken over), driven from the caller's poll loop. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/printable.h"
 #include "kmsplugin/exporter.h"
 
 #include <inttypes.h>
@@ -69,10 +70,28 @@ static void durations(const struct kt_front_page *front, struct kt_text *out)
         durations_of(front, (enum kt_method)method, out);
 }
 
+/* The text format escapes three characters in a label's value; a key's name has no line end. What is not UTF-8, which
+ * nothing but a keeper gone bad can have written, would make the whole page unreadable. */
+static void put_label(struct kt_text *out, const char *value, size_t max)
+{
+    char text[KT_KEY_NAME_MAX + 1] = "";
+    memcpy(text, value, strnlen(value, max < sizeof(text) ? max : sizeof(text) - 1));
+    kt_text_add(out, "\"");
+    const char *rest = KT_PRINTABLE(text);
+    for (size_t n = strcspn(rest, "\"\\"); rest[n] != '\0'; n = strcspn(rest, "\"\\")) {
+        kt_text_add(out, "%.*s\\%c", (int)n, rest, rest[n]);
+        rest += n + 1;
+    }
+    kt_text_add(out, "%s\"", rest);
+}
+
 static void key_labels(const struct kt_keeper_key *key, struct kt_text *out)
 {
-    kt_text_add(out, "{key_id=\"%.32s\",name=\"%.63s\",type=\"%s\",state=\"%s\"}", key->id, key->name,
-                kt_key_type_text((enum kt_key_type)key->type),
+    kt_text_add(out, "{key_id=");
+    put_label(out, key->id, KT_KEY_ID_LEN);
+    kt_text_add(out, ",name=");
+    put_label(out, key->name, KT_KEY_NAME_MAX);
+    kt_text_add(out, ",type=\"%s\",state=\"%s\"}", kt_key_type_text((enum kt_key_type)key->type),
                 key->superseded ? "superseded" : kt_key_state_text((enum kt_key_state)key->state));
 }
 
@@ -150,6 +169,8 @@ static void keyring(const struct kt_keeper_page *page, uint64_t now, struct kt_t
            page->generation);
     single(out, "keyturn_keyring_below_floor", "gauge", "1 if it is older than one that this node had: decrypt only.",
            page->below_floor);
+    single(out, "keyturn_kms_idle", "gauge", "1 if there is no key of type kms, so that nothing has to be served.",
+           page->idle);
     single(out, "keyturn_keyring_disk_ok", "gauge", "1 if the keyring on disk opened through this node's recipient.",
            page->disk_tested && page->disk_ok);
     single(out, "keyturn_keyring_disk_timestamp_seconds", "gauge", "When that was last tried; 0: never.",
@@ -245,7 +266,7 @@ bool kt_metrics_ready(const struct kt_pages *pages, char *ret_text, size_t size)
         text = "the keeper is not running";
     else if (!page || !kt_keeper_page_read(pages->keeper, page))
         text = "the keeper's page cannot be read";
-    else if (!healthy(page))
+    else if (!healthy(page) && !page->idle)
         text = page->healthz[0] ? page->healthz : "the keeper is starting";
     (void)snprintf(ret_text, size, "%s", text);
     return strcmp(text, "ok") == 0;

@@ -14,14 +14,23 @@ void kt_keyset_free(struct kt_keyset *set)
     free(set);
 }
 
-/* The first in list order whose state lets it encrypt. */
+/* Where the active key is an inline one, kube-apiserver stores nothing under ours, but reads nothing of what is stored
+ * under them either before it has wrapped a seed once (k8s.io/apiserver, envelope/kmsv2: no state, no reads).
+ * So then whatever can decrypt has to wrap too. */
+static bool may_wrap(const struct kt_key_info *key, unsigned round)
+{
+    bool by_state = key->state == KT_KEY_ACTIVE || key->state == KT_KEY_READY;
+    return key->type == KT_KEY_KMS && (round == 2 ? key->superseded : !key->superseded && (round == 1 || by_state));
+}
+
+/* The first in list order whose state lets it encrypt; else the first at all. */
 static size_t choose(const struct kt_keyset *set)
 {
-    for (size_t i = 0; i < set->info->n_keys; i++) {
-        const struct kt_key_info *key = &set->info->keys[i];
-        bool may = key->state == KT_KEY_ACTIVE || key->state == KT_KEY_READY;
-        if (key->type == KT_KEY_KMS && may && !key->superseded)
-            return i;
+    for (unsigned round = 0; round <= 2; round++) {
+        for (size_t i = 0; i < set->info->n_keys; i++) {
+            if (may_wrap(&set->info->keys[i], round))
+                return i;
+        }
     }
     return KT_NO_KEY;
 }
@@ -93,7 +102,8 @@ static bool listed(const struct kt_keyring_info *info, const struct kt_key_info 
 {
     for (size_t i = 0; i < info->n_keys; i++) {
         if (strcmp(info->keys[i].id, key->id) == 0)
-            return info->keys[i].type == key->type;
+            return info->keys[i].type == key->type &&
+                   (key->type == KT_KEY_KMS || strcmp(info->keys[i].name, key->name) == 0);
     }
     return false;
 }
@@ -118,6 +128,11 @@ static bool keeps_keys(const struct kt_keyset *set, const struct kt_keyset *old,
             return false;
     }
     return true;
+}
+
+bool kt_keyset_idle(const struct kt_keyset *set)
+{
+    return set->encrypts == KT_NO_KEY && !set->below_floor;
 }
 
 bool kt_keyset_same(const struct kt_keyset *set, const struct kt_keyset *old)

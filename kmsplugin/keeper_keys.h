@@ -35,6 +35,8 @@ KT_DEFINE_CLEANUP(struct kt_keyset *, kt_keyset_free);
 
 /* Index of the key with that id (not NUL-terminated), listed or superseded; KT_NO_KEY if none of type kms has it. */
 size_t kt_keyset_find(const struct kt_keyset *set, const char id[KT_KEY_ID_LEN]);
+/* There is no key of type kms, so kube-apiserver has nothing to ask of us: all keys are in its configuration file. */
+bool kt_keyset_idle(const struct kt_keyset *set);
 /* Every key that `old` could decrypt with is loaded or archived in `set`, else KT_E_KEYRING_LOSES_KEY; `set` is not
  * older than `old` (KT_E_KEYRING_OLDER) and no fork of it (KT_E_KEYRING_FORK), unless `old` is below the floor. */
 bool kt_keyset_follows(const struct kt_keyset *set, const struct kt_keyset *old, struct kt_error *err) KT_MUST_CHECK;

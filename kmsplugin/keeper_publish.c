@@ -29,8 +29,11 @@ static void describe(const struct kt_keeper *k, char text[KT_HEALTHZ_MAX])
                        "decrypt only: generation %" PRIu64 " of the keyring is not the newest that this node "
                        "had; keyturn keyring offer FILE with the newest one",
                        set->info->generation);
-    else if (set->encrypts == KT_NO_KEY)
-        (void)snprintf(text, KT_HEALTHZ_MAX, "no key of type kms in the keyring may encrypt: keyturn rotate-keys");
+    else if (kt_keyset_idle(set))
+        (void)snprintf(text, KT_HEALTHZ_MAX,
+                       "no key of type kms: the active key is an inline one (%s), which kube-apiserver has in its "
+                       "EncryptionConfiguration; it does not need this plugin",
+                       kt_key_type_text(set->info->keys[0].type));
     else if (k->test_error.code != KT_OK)
         say_error(text, &k->test_error);
     else if (kt_usage_count(&k->usage, set->info->keys[set->encrypts].id) >= KT_USAGE_LIMIT)
@@ -82,6 +85,7 @@ static void publish_keyring(const struct kt_keeper *k, struct kt_keeper_page *pa
     page->membership = k->prepared.membership;
     page->generation = k->prepared.generation;
     page->below_floor = k->keys && k->keys->below_floor;
+    page->idle = k->keys && kt_keyset_idle(k->keys);
     page->n_keys = 0;
     if (!k->keys)
         return;
@@ -104,9 +108,9 @@ static void publish_page(const struct kt_keeper *k)
     atomic_store(&page->memory_locked, (uint64_t)k->memory + 1);
 }
 
-static void log_change(const char *healthz)
+static void log_change(const char *healthz, bool idle)
 {
-    bool good = strcmp(healthz, "ok") == 0;
+    bool good = idle || strcmp(healthz, "ok") == 0;
     kt_log(good ? KT_LOG_NOTICE : KT_LOG_ERROR, "healthz", KT_TEXT("healthz", healthz));
 }
 
@@ -117,7 +121,7 @@ void kt_keeper_publish(struct kt_keeper *k)
     if (strcmp(text, k->healthz) != 0) {
         memcpy(k->healthz, text, sizeof(text));
         if (k->attempted)
-            log_change(k->healthz);
+            log_change(k->healthz, k->keys && kt_keyset_idle(k->keys));
     }
     prepare(k);
     publish_page(k);

@@ -181,6 +181,7 @@ static void fill_keyring(const struct kt_keeper *k, struct assembly *a)
     status->strict = info->strict;
     status->hold = info->hold;
     status->archived = (uint32_t)info->n_archive;
+    status->idle = kt_keyset_idle(k->keys);
     fill_keys(k, a);
     fill_recipients(info, a);
 }

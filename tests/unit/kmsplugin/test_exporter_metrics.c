@@ -92,11 +92,34 @@ static void keys_are_labelled(void **state)
     assert_null(strstr(f->text.data, "keyturn_key_selftest_ok{key_id=\"cccccccc"));
 }
 
+/* Whatever kube-apiserver takes as a name; what stands in no such name is made harmless. */
+static void names_are_escaped(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *name;
+        const char *label;
+    } names[] = {
+        {"aescbckey-2022-04-21T23:01:02+02:00", "name=\"aescbckey-2022-04-21T23:01:02+02:00\""},
+        {"\"q\" \\", "name=\"\\\"q\\\" \\\\\""},
+        {"\xe5\xaf\x86", "name=\"\xe5\xaf\x86\""},
+        {"a\nb\xff", "name=\"a\\\\nb\xef\xbf\xbd\""},
+    };
+    keeper.n_keys = KT_ARRAY_LEN(names);
+    for (uint32_t i = 0; i < keeper.n_keys; i++) {
+        put_key(i, KT_KEY_AESCBC, KT_KEY_READY);
+        memcpy(keeper.keys[i].name, names[i].name, strlen(names[i].name) + 1);
+    }
+    kt_metrics_format(&pages, 100, &f->text);
+    for (size_t i = 0; i < KT_ARRAY_LEN(names); i++)
+        expect(f, names[i].label);
+}
+
 static void nonsense_in_a_page_is_bounded(void **state)
 {
     struct fixture *f = *state;
     keeper.n_keys = UINT32_MAX;
-    memset(keeper.keys, 'z', sizeof(keeper.keys));
+    memset(keeper.keys, '"', sizeof(keeper.keys)); /* the longest that there can be */
     kt_metrics_format(&pages, 100, &f->text);
     assert_false(f->text.bad);
 }
@@ -125,6 +148,9 @@ static void ready_means_all_of_it(void **state)
     memcpy(keeper.healthz, "no keyring", sizeof("no keyring"));
     assert_false(kt_metrics_ready(&pages, text, sizeof(text)));
     assert_string_equal(text, "no keyring");
+    keeper.idle = 1; /* for want of a key of type kms */
+    assert_true(kt_metrics_ready(&pages, text, sizeof(text)));
+    keeper.idle = 0;
     memcpy(keeper.healthz, "ok", sizeof("ok"));
     assert_true(kt_metrics_ready(&pages, text, sizeof(text)));
 }
@@ -135,6 +161,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(empty_pages_are_wellformed, make, drop),
         cmocka_unit_test_setup_teardown(histogram_is_cumulative, make, drop),
         cmocka_unit_test_setup_teardown(keys_are_labelled, make, drop),
+        cmocka_unit_test_setup_teardown(names_are_escaped, make, drop),
         cmocka_unit_test_setup_teardown(nonsense_in_a_page_is_bounded, make, drop),
         cmocka_unit_test_setup_teardown(dead_writer_shows_no_keyring, make, drop),
         cmocka_unit_test_setup_teardown(ready_means_all_of_it, make, drop),

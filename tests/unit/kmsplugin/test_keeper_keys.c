@@ -20,9 +20,16 @@ static const struct {
 } choices[] = {
     {{{'a', KT_KEY_KMS, KT_KEY_ACTIVE, false}, {'b', KT_KEY_KMS, KT_KEY_READY, false}}, 2, 0},
     {{{'a', KT_KEY_AESCBC, KT_KEY_ACTIVE, false}, {'b', KT_KEY_KMS, KT_KEY_READY, false}}, 2, 1},
-    {{{'a', KT_KEY_AESCBC, KT_KEY_ACTIVE, false}, {'b', KT_KEY_KMS, KT_KEY_RETIRING, false}}, 2, KT_NO_KEY},
-    {{{'a', KT_KEY_AESCBC, KT_KEY_ACTIVE, false}, {'b', KT_KEY_KMS, KT_KEY_COMPROMISED, false}}, 2, KT_NO_KEY},
-    {{{'a', KT_KEY_AESCBC, KT_KEY_ACTIVE, false}, {'b', KT_KEY_KMS, KT_KEY_ACTIVE, true}}, 2, KT_NO_KEY},
+    /* Behind an inline one, whatever decrypts has to wrap too, or kube-apiserver reads nothing after its next start. */
+    {{{'a', KT_KEY_AESCBC, KT_KEY_ACTIVE, false}, {'b', KT_KEY_KMS, KT_KEY_RETIRING, false}}, 2, 1},
+    {{{'a', KT_KEY_AESCBC, KT_KEY_ACTIVE, false}, {'b', KT_KEY_KMS, KT_KEY_COMPROMISED, false}}, 2, 1},
+    {{{'a', KT_KEY_AESCBC, KT_KEY_ACTIVE, false}, {'b', KT_KEY_KMS, KT_KEY_ACTIVE, true}}, 2, 1},
+    {{{'a', KT_KEY_SECRETBOX, KT_KEY_ACTIVE, false},
+      {'c', KT_KEY_KMS, KT_KEY_RETIRING, false},
+      {'b', KT_KEY_KMS, KT_KEY_ACTIVE, true}},
+     3,
+     1},
+    {{{'a', KT_KEY_AESCBC, KT_KEY_ACTIVE, false}, {'b', KT_KEY_SECRETBOX, KT_KEY_READY, false}}, 2, KT_NO_KEY},
     {{{'a', KT_KEY_AESCBC, KT_KEY_ACTIVE, false},
       {'b', KT_KEY_KMS, KT_KEY_RETIRING, false},
       {'c', KT_KEY_KMS, KT_KEY_READY, false}},
@@ -35,7 +42,7 @@ static void chooses_the_first_that_may_encrypt(void **state)
     (void)state;
     for (size_t i = 0; i < KT_ARRAY_LEN(choices); i++) {
         struct kt_keyset *set = make(1, choices[i].keys, choices[i].n);
-        if (set->encrypts != choices[i].encrypts)
+        if (set->encrypts != choices[i].encrypts || kt_keyset_idle(set) != (choices[i].encrypts == KT_NO_KEY))
             fail_msg("choice %zu: %zu", i, set->encrypts);
         kt_keyset_free(set);
     }
@@ -73,6 +80,7 @@ static void below_the_floor_nothing_encrypts(void **state)
     assert_non_null(set);
     assert_null(answer.info);
     assert_int_equal(set->encrypts, KT_NO_KEY);
+    assert_false(kt_keyset_idle(set)); /* there is something to serve, and it is not served */
     kt_keyset_free(set);
     kt_opener_answer_done(&answer);
 }
@@ -147,6 +155,23 @@ static void successor_loses_nothing(void **state)
     }
 }
 
+/* By its name kube-apiserver finds what is stored under an inline key; the keeper has not its bytes, but knows that. */
+static void inline_key_keeps_its_name(void **state)
+{
+    (void)state;
+    const struct key_plan keys[] = {{'a', KT_KEY_KMS, KT_KEY_ACTIVE, false}, {'c', KT_KEY_AESCBC, KT_KEY_READY, false}};
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_keyset *old = make(1, keys, 2);
+    struct kt_keyset *set = make(2, keys, 2);
+    (void)snprintf(set->info->keys[0].name, KT_KEY_NAME_MAX + 1, "renamed");
+    assert_true(kt_keyset_follows(set, old, &err));
+    (void)snprintf(set->info->keys[1].name, KT_KEY_NAME_MAX + 1, "renamed");
+    assert_false(kt_keyset_follows(set, old, &err));
+    assert_int_equal(err.code, KT_E_KEYRING_LOSES_KEY);
+    kt_keyset_free(old);
+    kt_keyset_free(set);
+}
+
 static void fork_is_refused(void **state)
 {
     (void)state;
@@ -172,6 +197,7 @@ int main(void)
         cmocka_unit_test(below_the_floor_nothing_encrypts),
         cmocka_unit_test(incomplete_answers_are_refused),
         cmocka_unit_test(successor_loses_nothing),
+        cmocka_unit_test(inline_key_keeps_its_name),
         cmocka_unit_test(fork_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
