@@ -139,8 +139,8 @@ static bool judge(const struct kt_tpm_report *report, struct kt_error *err)
     if (next_policy(report)->kind == KT_TPM_POLICY_SIGNED)
         return kt_error_hint(err, "sign the present values: keyturn node sign-pcrs");
     return kt_error_hint(err,
-                         "boot what it is sealed to and keyturn node suspend before the change, or recover and seal "
-                         "anew; a daemon that runs serves on");
+                         "boot what it is sealed to, and keyturn node suspend before the change; or keyturn recovery "
+                         "use --force, which seals to these; a daemon that runs serves on");
 }
 
 int kt_command_node_check(int argc, char **argv)

@@ -58,8 +58,9 @@ struct kt_p256 *kt_keyring_copy_pair(const struct kt_p256 *pair, struct kt_error
     return scalar ? kt_p256_from_scalar(scalar, err) : NULL;
 }
 
-#define HINT_OPEN \
-    "if this node's key was replaced, have it join again; else copy the keyring again from a node that serves it"
+#define HINT_OPEN                                                                                                     \
+    "if this node's key was replaced, have it join again (keyturn node request); else copy the keyring again from a " \
+    "node that serves it"
 
 static bool not_open(struct kt_error *err, const char *what)
 {
@@ -85,9 +86,9 @@ static bool find_own(const struct kt_keyring *keyring, const struct kt_p256 *own
     kt_fail(err, KT_E_KEYRING_RECIPIENT,
             "the keyring is not made for this key: expected its public half among the %zu recipients, found it nowhere",
             keyring->info.n_recipients);
-    return kt_error_hint(
-        err, "this node has not joined, was removed, or has a new key: have it join again; for the recovery "
-             "key, check that it is the one of this cluster");
+    return kt_error_hint(err, "this node has not joined, was removed, or has a new key: have it join again (keyturn "
+                              "node request); for the recovery "
+                              "key, check that it is the one of this cluster");
 }
 
 static bool open_keyring_key(const struct kt_keyring *keyring, struct kt_keyring_keys *keys, struct kt_error *err)

@@ -11,7 +11,7 @@
 static const uint8_t HEADER[] = {'k', 'e', 'y', 't', 'u', 'r', 'n', 0x01, 0x01, 0, 0, 0};
 #define NODE_KEY_LEN (sizeof HEADER + KT_P256_SCALAR)
 
-#define HINT_AGAIN "restore this node's " NODE_KEY_NAME " from where it was kept, or have the node join again"
+#define HINT_AGAIN "restore this node's " NODE_KEY_NAME " from where it was kept, or keyturn recovery use"
 
 static struct kt_secret *read_node_key(int dirfd, struct kt_error *err)
 {

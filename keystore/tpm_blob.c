@@ -41,7 +41,7 @@ static bool damaged(struct kt_error *err, const char *expected)
 {
     (void)kt_fail(err, KT_E_NODE_KEY_LOST, "this node's sealed key (" KT_TPM_FILE ") is damaged: expected %s",
                   expected);
-    return kt_error_hint(err, "restore " KT_TPM_FILE " from a copy of this node's, or have the node join again");
+    return kt_error_hint(err, "restore " KT_TPM_FILE " from a copy of this node's, or keyturn recovery use");
 }
 
 static bool get_flag(struct kt_reader *r)

@@ -31,7 +31,7 @@ static bool fail_read(const struct kt_error *failure, struct kt_error *err)
     (void)kt_error_set(err, ours ? failure->code : gone, 0, failure->where, "this node's sealed key cannot be read: %s",
                        failure->message);
     if (failure->sys_errno == ENOENT)
-        return kt_error_hint(err, "there is no " KT_TPM_FILE ": restore this node's own, or have the node join again");
+        return kt_error_hint(err, "there is no " KT_TPM_FILE ": restore this node's own, or keyturn recovery use");
     return kt_error_hint(err, "%s", failure->hint);
 }
 
@@ -64,7 +64,7 @@ bool kt_tpm_node_signature(struct kt_tpm_node *node, const struct kt_tpm_policy 
         goto done;
     if (path[0] == '\0') {
         (void)kt_fail(err, KT_E_NODE_KEY, "the policy wants signed PCRs, and tpm.pcrSignature names no signature file");
-        return kt_error_hint(err, "tpm: {pcrSignature: FILE} in keyturn.yaml; keyturn node sign-pcrs makes one");
+        return kt_error_hint(err, "tpm.pcrSignature in keyturn.yaml names it; keyturn node sign-pcrs makes one");
     }
     if (!kt_file_read(AT_FDCWD, path, &rules, &node->signature, err)) {
         if (err && err->code == KT_E_IO)

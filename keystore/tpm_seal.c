@@ -217,7 +217,7 @@ static bool unmarshal(const struct kt_tpm_blob *blob, struct unseal_job *ret, st
         return true;
     (void)kt_fail(err, KT_E_NODE_KEY_LOST,
                   "this node's sealed key (" KT_TPM_FILE ") is damaged: expected a sealed object");
-    return kt_error_hint(err, "restore " KT_TPM_FILE " from a copy of this node's, or have the node join again");
+    return kt_error_hint(err, "restore " KT_TPM_FILE " from a copy of this node's, or keyturn recovery use");
 }
 
 struct kt_secret *kt_tpm_unseal(struct kt_tpm *tpm, const struct kt_tpm_blob *blob,

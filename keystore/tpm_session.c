@@ -85,7 +85,8 @@ static bool read_some(struct kt_tpm *tpm, struct kt_tpm_pcrs *pcrs, uint32_t *le
     if (good && mask_of(got) == 0) {
         good = kt_fail(err, KT_E_NODE_KEY, "the TPM has no bank %s, or not all of those PCRs in it",
                        kt_tpm_bank_text(pcrs->bank));
-        (void)kt_error_hint(err, "tpm2_getcap pcrs lists its banks");
+        (void)kt_error_hint(err, "tpm2_getcap pcrs lists banks: --tpm-policy with one; once sealed: keyturn "
+                                 "recovery use --force --tpm-policy");
     } else if (good && !take_digests(digests, mask_of(got), *left, pcrs))
         good = kt_tpm_step(tpm, KT_TPM_STEP_READ_PCRS, TSS2_ESYS_RC_MALFORMED_RESPONSE);
     if (good)

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "tests/unit/base/scratch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,10 +35,10 @@ static const char *const fields[] = {"recipient", "tpm.tcti", "tpm.pcrSignature"
 static void fill(struct kt_config *config)
 {
     kt_config_defaults(config);
-    strcpy(config->node, "a");
+    (void)snprintf(config->node, sizeof(config->node), "a");
     config->recipient = KT_RECIPIENT_TPM2;
-    strcpy(config->tpm_tcti, "swtpm:path=/s");
-    strcpy(config->tpm_pcr_signature, "/p");
+    (void)snprintf(config->tpm_tcti, sizeof(config->tpm_tcti), "swtpm:path=/s");
+    (void)snprintf(config->tpm_pcr_signature, sizeof(config->tpm_pcr_signature), "/p");
 }
 
 static void test_several(void **state)
