@@ -23,7 +23,12 @@ class Cluster(Case):
         super().setUp()
         self.daemons = {}
         self.addCleanup(self.stop_all)
-        self.expect(self.keyturn("init", "--dir", self.work / "a", "--node", "a", "--yes", "--recovery-out", self.recovery), 0)
+        self.expect(self.keyturn("init", "--dir", self.work / "a", "--node", "a", "--yes", "--recovery-out", self.recovery,
+                                 *self.founding()), 0)
+
+    def founding(self):
+        """More options of the first node's init."""
+        return []
 
     def config_of(self, node):
         return self.work / node / "keyturn.yaml"

@@ -18,11 +18,11 @@ class Enrolled(Recovers):
     """The first node, a, keeps its private half in a file."""
 
     def setUp(self):
-        super().setUp()
         # Not in self.work, which walks put back to what it was.
         self.boards = pathlib.Path(tempfile.mkdtemp(prefix="kt."))
         self.addCleanup(shutil.rmtree, self.boards, ignore_errors=True)
         self.tpms = {}
+        super().setUp()
 
     def board(self, node):
         tpm = self.tpms[node] = Tpm(self.boards / node)

@@ -13,10 +13,10 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from tpm import BUILD, Case, faulty, until  # noqa: E402
+import tpm  # noqa: E402
+from tpm import (BUILD, CREATE, CREATE_PRIMARY, FLUSH, LOAD, PCR_READ, POLICY_PCR, READ_PUBLIC, START_SESSION, UNSEAL, Case,  # noqa: E402
+                 faulty, until)
 
-LOAD, UNSEAL, READ_PUBLIC, START_SESSION, CREATE_PRIMARY, CREATE, PCR_READ, POLICY_PCR, FLUSH = (
-    0x157, 0x15e, 0x173, 0x176, 0x131, 0x153, 0x17e, 0x17f, 0x165)
 TRANSIENT = [0x922, 0x908, 0x90a, 0x920, 0x923, 0x902, 0x903, 0x904, 0x905, 0x906, 0x909]
 FINAL = [(0x98e, "password"), (0x921, "locked out"), (0x99d, "the PCRs are not those"), (0x12f, "policy only"), (0x126, "not fulfilled"),
          (0x101, "failure mode"), (0x1c4, "refuses")]
@@ -34,10 +34,7 @@ class Fault(Case):
         self.set_tcti(faulty(self.tpm.tcti, log=self.commands, **options))
 
     def counts(self):
-        found = {}
-        for line in self.commands.read_text().split():
-            found[int(line, 16)] = found.get(int(line, 16), 0) + 1
-        return found
+        return tpm.counts(self.commands)
 
 
 class Retries(Fault):

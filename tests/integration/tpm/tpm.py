@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Simulated TPMs of a test's own (swtpm, one process, directory and socket each), and nodes that seal to them."""
+import collections
 import json
 import os
 import pathlib
@@ -16,6 +17,8 @@ KEYTURND = BUILD / "sbin/keyturnd"
 FAULT = BUILD / "tests/tcti_fault.so"
 KILL = BUILD / "tests/fault/libkt_kill_at_write.so"
 PATIENCE = 60
+LOAD, UNSEAL, READ_PUBLIC, START_SESSION, CREATE_PRIMARY, CREATE, PCR_READ, POLICY_PCR, FLUSH = (
+    0x157, 0x15e, 0x173, 0x176, 0x131, 0x153, 0x17e, 0x17f, 0x165)
 
 
 def until(condition, what, patience=PATIENCE):
@@ -78,6 +81,11 @@ def faulty(inner, **options):
     """A TCTI that does what goes wrong (tcti_fault.c)."""
     words = ",".join(f"{key.rstrip('_')}={value}" for key, value in options.items())
     return f"{FAULT}:{words};{inner}"
+
+
+def counts(commands):
+    """How often each command is in a log of tcti_fault.c."""
+    return collections.Counter(int(code, 16) for code in commands.read_text().split())
 
 
 class Case(unittest.TestCase):
