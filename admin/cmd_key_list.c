@@ -4,8 +4,9 @@
 
 #include <stdio.h>
 
-static bool print_text(const struct kt_keyring_info *info, struct kt_error *err)
+static bool print_text(const struct kt_view *view, struct kt_error *err)
 {
+    const struct kt_keyring_info *info = view->info;
     printf("%-32s  %-9s  %-11s  %-20s  %s\n", "ID", "TYPE", "STATE", "CREATED", "NAME");
     for (size_t i = 0; i < info->n_keys; i++) {
         const struct kt_key_info *key = &info->keys[i];
@@ -29,14 +30,6 @@ static bool print_json(const struct kt_view *view, struct kt_error *err)
 
 int kt_command_key_list(int argc, char **argv)
 {
-    struct kt_command_line line = {.command = kt_command_find("key list")};
-    kt_command_parse(&line, argc, argv);
-    struct kt_error err = KT_ERROR_INIT;
-    KT_CLEANUP(kt_view_done) struct kt_view view = {0};
-    if (!kt_view_get(&line.options, 0, &view, &err))
-        return kt_print_error(&line.options, &err);
-    if (!view.info)
-        return kt_print_error(&line.options, &view.unknown);
-    bool printed = line.options.json ? print_json(&view, &err) : print_text(view.info, &err);
-    return printed ? 0 : kt_print_error(&line.options, &err);
+    return kt_view_run(&(struct kt_view_command){.name = "key list", .text = print_text, .json = print_json}, argc,
+                       argv);
 }

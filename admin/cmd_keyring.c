@@ -9,8 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool show_text(const struct kt_keyring_info *info, struct kt_error *err)
+static bool show_text(const struct kt_view *view, struct kt_error *err)
 {
+    const struct kt_keyring_info *info = view->info;
     char id[2 * KT_KEYRING_ID_LEN + 1], hash[KT_HASH_TEXT_LEN], owner[KT_HASH_TEXT_LEN], written[KT_TIME_LEN];
     kt_hex_encode(KT_SLICE(info->keyring_id, sizeof(info->keyring_id)), id);
     kt_hash_format(info->hash, hash);
@@ -46,16 +47,8 @@ static bool show_json(const struct kt_view *view, struct kt_error *err)
 
 int kt_command_keyring_show(int argc, char **argv)
 {
-    struct kt_command_line line = {.command = kt_command_find("keyring show")};
-    kt_command_parse(&line, argc, argv);
-    struct kt_error err = KT_ERROR_INIT;
-    KT_CLEANUP(kt_view_done) struct kt_view view = {0};
-    if (!kt_view_get(&line.options, 0, &view, &err))
-        return kt_print_error(&line.options, &err);
-    if (!view.info)
-        return kt_print_error(&line.options, &view.unknown);
-    bool printed = line.options.json ? show_json(&view, &err) : show_text(view.info, &err);
-    return printed ? 0 : kt_print_error(&line.options, &err);
+    return kt_view_run(&(struct kt_view_command){.name = "keyring show", .text = show_text, .json = show_json}, argc,
+                       argv);
 }
 
 /* Above what a keyring may have, so that a file that is too large is told from one that cannot be read. */

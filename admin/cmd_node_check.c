@@ -2,6 +2,7 @@
 /* keyturn node check: will the key that is sealed in this node's TPM open at the next boot? node verify: does it now?
  */
 #include "admin/tpm_option.h"
+#include "admin/view.h"
 #include "keystore/tpm_report.h"
 
 #include <inttypes.h>
@@ -160,30 +161,15 @@ int kt_command_node_check(int argc, char **argv)
     return 0;
 }
 
-static bool print_verified(const struct kt_options *options, const struct kt_keyring_info *info, struct kt_error *err)
-{
-    if (options->json) {
-        json_t *value = kt_json_new("NodeVerification");
-        if (value) {
-            json_object_set_new(value, "opens", json_true());
-            json_object_set_new(value, "membership", json_integer((json_int_t)info->membership));
-            json_object_set_new(value, "generation", json_integer((json_int_t)info->generation));
-            json_object_set_new(value, "keys", json_integer((json_int_t)info->n_keys));
-        }
-        return kt_json_print(value, err);
-    }
-    printf("This node's key opens keyring generation %" PRIu64 " (membership %" PRIu64 "): %zu key%s.\n",
-           info->generation, info->membership, info->n_keys, info->n_keys == 1 ? "" : "s");
-    return kt_output_done(err);
-}
-
 int kt_command_node_verify(int argc, char **argv)
 {
     struct kt_command_line line = {.command = kt_command_find("node verify")};
     kt_command_parse(&line, argc, argv);
     struct kt_error err = KT_ERROR_INIT;
+    const struct kt_opened opened = {.kind = "NodeVerification", .what = "This node's key"};
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
-    if (!ask(&line.options, KT_OPENER_NODE_VERIFY, &answer, &err) || !print_verified(&line.options, answer.info, &err))
+    if (!ask(&line.options, KT_OPENER_NODE_VERIFY, &answer, &err) ||
+        !kt_view_print_opened(&line.options, &opened, answer.info, &err))
         return kt_print_error(&line.options, &err);
     return 0;
 }

@@ -42,14 +42,6 @@ static bool list_json(const struct kt_view *view, struct kt_error *err)
 
 int kt_command_node_list(int argc, char **argv)
 {
-    struct kt_command_line line = {.command = kt_command_find("node list")};
-    kt_command_parse(&line, argc, argv);
-    struct kt_error err = KT_ERROR_INIT;
-    KT_CLEANUP(kt_view_done) struct kt_view view = {0};
-    if (!kt_view_get(&line.options, 0, &view, &err))
-        return kt_print_error(&line.options, &err);
-    if (!view.info)
-        return kt_print_error(&line.options, &view.unknown);
-    bool printed = line.options.json ? list_json(&view, &err) : list_text(&view, &err);
-    return printed ? 0 : kt_print_error(&line.options, &err);
+    return kt_view_run(&(struct kt_view_command){.name = "node list", .text = list_text, .json = list_json}, argc,
+                       argv);
 }

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "admin/command.h"
-#include "admin/opener_local.h"
 #include "admin/secret_input.h"
-
-#include <inttypes.h>
-#include <stdio.h>
+#include "admin/view.h"
 
 static bool verify(const struct kt_options *options, struct kt_opener_answer *ret, struct kt_error *err)
 {
@@ -24,30 +20,14 @@ static bool verify(const struct kt_options *options, struct kt_opener_answer *re
     return kt_opener_local(config, config->path, &request, ret, err);
 }
 
-static bool print(const struct kt_options *options, const struct kt_keyring_info *info, struct kt_error *err)
-{
-    if (options->json) {
-        json_t *value = kt_json_new("RecoveryVerification");
-        if (value) {
-            json_object_set_new(value, "opens", json_true());
-            json_object_set_new(value, "membership", json_integer((json_int_t)info->membership));
-            json_object_set_new(value, "generation", json_integer((json_int_t)info->generation));
-            json_object_set_new(value, "keys", json_integer((json_int_t)info->n_keys));
-        }
-        return kt_json_print(value, err);
-    }
-    printf("The recovery key opens keyring generation %" PRIu64 " (membership %" PRIu64 "): %zu key%s.\n",
-           info->generation, info->membership, info->n_keys, info->n_keys == 1 ? "" : "s");
-    return kt_output_done(err);
-}
-
 int kt_command_recovery_verify(int argc, char **argv)
 {
     struct kt_command_line line = {.command = kt_command_find("recovery verify")};
     kt_command_parse(&line, argc, argv);
     struct kt_error err = KT_ERROR_INIT;
+    const struct kt_opened opened = {.kind = "RecoveryVerification", .what = "The recovery key"};
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
-    if (!verify(&line.options, &answer, &err) || !print(&line.options, answer.info, &err))
+    if (!verify(&line.options, &answer, &err) || !kt_view_print_opened(&line.options, &opened, answer.info, &err))
         return kt_print_error(&line.options, &err);
     return 0;
 }

@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -159,4 +161,36 @@ bool kt_view_healthy(const struct kt_view *view, struct kt_error *err)
 void kt_view_key_title(const struct kt_key_info *key, char *ret, size_t cap)
 {
     snprintf(ret, cap, "%s %s", kt_key_type_display(key->type), key->name);
+}
+
+int kt_view_run(const struct kt_view_command *command, int argc, char **argv)
+{
+    struct kt_command_line line = {.command = kt_command_find(command->name)};
+    struct kt_error err = KT_ERROR_INIT;
+    KT_CLEANUP(kt_view_done) struct kt_view view = {0};
+    kt_command_parse(&line, argc, argv);
+    if (!kt_view_get(&line.options, 0, &view, &err))
+        return kt_print_error(&line.options, &err);
+    if (!view.info)
+        return kt_print_error(&line.options, &view.unknown);
+    bool printed = line.options.json ? command->json(&view, &err) : command->text(&view, &err);
+    return printed ? 0 : kt_print_error(&line.options, &err);
+}
+
+bool kt_view_print_opened(const struct kt_options *options, const struct kt_opened *opened,
+                          const struct kt_keyring_info *info, struct kt_error *err)
+{
+    if (!options->json) {
+        printf("%s opens keyring generation %" PRIu64 " (membership %" PRIu64 "): %zu key%s.\n", opened->what,
+               info->generation, info->membership, info->n_keys, info->n_keys == 1 ? "" : "s");
+        return kt_output_done(err);
+    }
+    json_t *value = kt_json_new(opened->kind);
+    if (value) {
+        json_object_set_new(value, "opens", json_true());
+        json_object_set_new(value, "membership", json_integer((json_int_t)info->membership));
+        json_object_set_new(value, "generation", json_integer((json_int_t)info->generation));
+        json_object_set_new(value, "keys", json_integer((json_int_t)info->n_keys));
+    }
+    return kt_json_print(value, err);
 }
