@@ -11,6 +11,13 @@ struct frame {
     struct kt_yaml_node *key;  /* of a mapping: read, and its value is not */
 };
 
+#define ANCHOR_NAME_MAX 64u
+
+struct anchor {
+    char name[ANCHOR_NAME_MAX];
+    const struct kt_yaml_node *node;
+};
+
 struct builder {
     yaml_parser_t parser;
     struct kt_yaml *yaml;
@@ -18,6 +25,9 @@ struct builder {
     struct frame stack[KT_YAML_DEPTH_MAX];
     size_t depth;
     bool has_document;
+    bool foreign;
+    struct anchor anchors[KT_YAML_ANCHORS_MAX];
+    size_t n_anchors;
 };
 
 static void delete_event(yaml_event_t *event)
@@ -118,8 +128,10 @@ static bool has_key(const struct kt_yaml_node *map, const struct kt_yaml_node *k
 static bool take_key(struct builder *b, struct frame *top, struct kt_yaml_node *key, struct kt_error *err)
 {
     const struct kt_yaml *yaml = b->yaml;
-    if (key->kind != KT_YAML_SCALAR || !key->plain || kt_yaml_is_null(key))
+    if (key->kind != KT_YAML_SCALAR || !(key->plain || b->foreign) || kt_yaml_is_null(key))
         return kt_yaml_fail(yaml, key, err, "expected a plain key, found %s", kt_yaml_kind_name(key));
+    if (b->foreign && key->plain && strcmp(key->text, "<<") == 0)
+        return kt_yaml_fail(yaml, key, err, "expected a key, found a merge key (<<), which is not read here");
     if (top->node->n_items >= KT_YAML_KEYS_MAX)
         return kt_yaml_fail(yaml, key, err, "expected at most %u keys in a mapping, found more", KT_YAML_KEYS_MAX);
     if (has_key(top->node, key))
@@ -191,45 +203,105 @@ static bool take_document(struct builder *b, const yaml_event_t *event, struct k
     return true;
 }
 
-/* What YAML can do and these documents never need. */
-static const char *find_extra(const yaml_event_t *event)
+/* What stands before a value: NULL where there is none. */
+struct properties {
+    const yaml_char_t *anchor;
+    const yaml_char_t *tag;
+};
+
+static struct properties get_properties(const yaml_event_t *event)
 {
-    const yaml_char_t *anchor = NULL;
-    const yaml_char_t *tag = NULL;
     switch (event->type) {
-    case YAML_ALIAS_EVENT:
-        return "expected a value, found an alias";
     case YAML_SCALAR_EVENT:
-        anchor = event->data.scalar.anchor;
-        tag = event->data.scalar.tag;
-        break;
+        return (struct properties){event->data.scalar.anchor, event->data.scalar.tag};
     case YAML_SEQUENCE_START_EVENT:
-        anchor = event->data.sequence_start.anchor;
-        tag = event->data.sequence_start.tag;
-        break;
+        return (struct properties){event->data.sequence_start.anchor, event->data.sequence_start.tag};
     case YAML_MAPPING_START_EVENT:
-        anchor = event->data.mapping_start.anchor;
-        tag = event->data.mapping_start.tag;
-        break;
+        return (struct properties){event->data.mapping_start.anchor, event->data.mapping_start.tag};
     default:
-        break;
+        return (struct properties){NULL, NULL};
     }
-    return anchor ? "expected a value, found an anchor" : tag ? "expected a value, found a tag" : NULL;
+}
+
+/* What YAML can do and these documents never need. */
+static const char *find_extra(const struct builder *b, const yaml_event_t *event)
+{
+    struct properties found = get_properties(event);
+    if (event->type == YAML_ALIAS_EVENT && !b->foreign)
+        return "expected a value, found an alias";
+    if (found.anchor && !b->foreign)
+        return "expected a value, found an anchor";
+    return found.tag ? "expected a value, found a tag" : NULL;
+}
+
+/* Of the node that the event has just made. */
+static bool take_anchor(struct builder *b, const yaml_event_t *event, struct kt_error *err)
+{
+    const char *name = (const char *)get_properties(event).anchor;
+    if (!name)
+        return true;
+    if (b->n_anchors == KT_YAML_ANCHORS_MAX || strlen(name) >= ANCHOR_NAME_MAX)
+        return fail_event(b, event, err, "expected fewer or shorter anchors, found more");
+    struct anchor *anchor = &b->anchors[b->n_anchors++];
+    memcpy(anchor->name, name, strlen(name) + 1);
+    anchor->node = b->yaml->made;
+    return true;
+}
+
+static const struct kt_yaml_node *find_anchor(const struct builder *b, const char *name)
+{
+    for (size_t i = b->n_anchors; i > 0; i--)
+        if (strcmp(b->anchors[i - 1].name, name) == 0)
+            return b->anchors[i - 1].node;
+    return NULL;
+}
+
+static bool is_open(const struct builder *b, const struct kt_yaml_node *node)
+{
+    for (size_t i = 0; i < b->depth; i++)
+        if (b->stack[i].node == node)
+            return true;
+    return false;
+}
+
+/* Reads like the anchor's node, and hangs elsewhere; what is under it is not copied, so a tree of aliases stays small.
+ */
+static bool take_alias(struct builder *b, const yaml_event_t *event, struct kt_error *err)
+{
+    const struct kt_yaml_node *target = find_anchor(b, (const char *)event->data.alias.anchor);
+    if (!target || is_open(b, target))
+        return fail_event(b, event, err, "expected the alias of a value before it, found another");
+    struct kt_yaml_node *node = make_node(b, event, target->kind, err);
+    if (!node)
+        return false;
+    node->plain = target->plain;
+    node->len = target->len;
+    node->text = target->text ? strdup(target->text) : NULL;
+    if (target->text && !node->text)
+        return kt_fail(err, KT_E_NOMEM, "%s: out of memory", b->yaml->what);
+    node->first = target->first;
+    node->last = target->last;
+    node->items = target->items;
+    node->n_items = target->n_items;
+    node->borrowed = true;
+    return place(b, node, err);
 }
 
 static bool take_event(struct builder *b, const yaml_event_t *event, struct kt_error *err)
 {
-    const char *extra = find_extra(event);
+    const char *extra = find_extra(b, event);
     if (extra)
         return fail_event(b, event, err, extra);
     switch (event->type) {
+    case YAML_ALIAS_EVENT:
+        return take_alias(b, event, err);
     case YAML_DOCUMENT_START_EVENT:
         return take_document(b, event, err);
     case YAML_SCALAR_EVENT:
-        return take_scalar(b, event, err);
+        return take_scalar(b, event, err) && take_anchor(b, event, err);
     case YAML_SEQUENCE_START_EVENT:
     case YAML_MAPPING_START_EVENT:
-        return take_start(b, event, err);
+        return take_start(b, event, err) && take_anchor(b, event, err);
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
         return take_end(b, err);
@@ -254,10 +326,10 @@ static bool build(struct builder *b, struct kt_error *err)
     return true;
 }
 
-static bool parse(struct kt_yaml *yaml, struct kt_slice text, struct kt_error *err)
+static bool parse(struct kt_yaml *yaml, struct kt_slice text, bool foreign, struct kt_error *err)
 {
-    struct builder b = {.yaml = yaml, .text = text};
-    if (text.len >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0)
+    struct builder b = {.yaml = yaml, .text = text, .foreign = foreign};
+    if (!foreign && text.len >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0)
         return fail_at(yaml, 1, 1, err, "expected text, found a byte order mark");
     if (!yaml_parser_initialize(&b.parser))
         return kt_fail(err, KT_E_NOMEM, "%s: out of memory", yaml->what);
@@ -283,13 +355,24 @@ static struct kt_yaml *make_tree(const char *what, enum kt_code code, struct kt_
     return yaml;
 }
 
-struct kt_yaml *kt_yaml_parse(struct kt_slice text, const char *what, enum kt_code code, struct kt_error *err)
+static struct kt_yaml *make_parsed(struct kt_slice text, const char *what, enum kt_code code, bool foreign,
+                                   struct kt_error *err)
 {
     struct kt_yaml *yaml = make_tree(what, code, err);
-    if (yaml && parse(yaml, text, err))
+    if (yaml && parse(yaml, text, foreign, err))
         return yaml;
     kt_yaml_free(yaml);
     return NULL;
+}
+
+struct kt_yaml *kt_yaml_parse(struct kt_slice text, const char *what, enum kt_code code, struct kt_error *err)
+{
+    return make_parsed(text, what, code, false, err);
+}
+
+struct kt_yaml *kt_yaml_parse_foreign(struct kt_slice text, const char *what, enum kt_code code, struct kt_error *err)
+{
+    return make_parsed(text, what, code, true, err);
 }
 
 void kt_yaml_free(struct kt_yaml *yaml)
@@ -298,8 +381,11 @@ void kt_yaml_free(struct kt_yaml *yaml)
         return;
     for (struct kt_yaml_node *node = yaml->made; node;) {
         struct kt_yaml_node *next = node->next_made;
+        if (node->text)
+            explicit_bzero(node->text, node->len);
         free(node->text);
-        free(node->items);
+        if (!node->borrowed)
+            free(node->items);
         free(node);
         node = next;
     }

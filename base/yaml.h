@@ -6,14 +6,22 @@
  * than KT_YAML_DEPTH_MAX. Errors carry line and column (from 1): "expected ..., found ...", where what was found is
  * told by its kind, never by its text; only the names of unknown keys are shown, and only if the code is KT_E_CONFIG.
  * EncryptionConfiguration has a reader of its own (encconfig/), since it must take whatever kube-apiserver takes.
+ *
+ * kt_yaml_parse_foreign is for files of other programs (kubeconfigs), which need not keep to that: YAML or JSON, so
+ * keys may be quoted; a byte order mark, anchors (KT_YAML_ANCHORS_MAX) and aliases are taken, an alias reads as its
+ * anchor's value. Tags, directives, merge keys (<<) and second documents are still refused, and so is an alias inside
+ * its own anchor. Unknown keys are the caller's affair, who need not call kt_yaml_keys.
+ *
+ * Texts are wiped when a tree is freed; libyaml's own buffers are not.
  */
 #pragma once
 
 #include "base/buf.h"
 
-#define KT_YAML_NODES_MAX 32768u
-#define KT_YAML_DEPTH_MAX 16u
-#define KT_YAML_KEYS_MAX  256u /* in one mapping */
+#define KT_YAML_NODES_MAX   32768u
+#define KT_YAML_DEPTH_MAX   16u
+#define KT_YAML_KEYS_MAX    256u /* in one mapping */
+#define KT_YAML_ANCHORS_MAX 64u
 
 struct kt_yaml;
 struct kt_yaml_node;
@@ -22,6 +30,8 @@ struct kt_yaml_node;
  * it also serves all errors of the accessors below. */
 struct kt_yaml *kt_yaml_parse(struct kt_slice text, const char *what, enum kt_code code,
                               struct kt_error *err) KT_MUST_CHECK;
+struct kt_yaml *kt_yaml_parse_foreign(struct kt_slice text, const char *what, enum kt_code code,
+                                      struct kt_error *err) KT_MUST_CHECK;
 void kt_yaml_free(struct kt_yaml *yaml);
 KT_DEFINE_CLEANUP(struct kt_yaml *, kt_yaml_free);
 const struct kt_yaml_node *kt_yaml_root(const struct kt_yaml *yaml);

@@ -19,6 +19,7 @@ struct kt_yaml_node {
     struct kt_yaml_node *next; /* in the same container */
     struct kt_yaml_node **items;
     size_t n_items;
+    bool borrowed;                  /* an alias: its items are those of the anchor's node */
     struct kt_yaml_node *next_made; /* all nodes of the tree, for freeing */
 };
 

@@ -131,6 +131,69 @@ static void refuses_what_it_never_needs(void **state)
     }
 }
 
+static const char *foreign_text(const struct kt_yaml *yaml, const char *key)
+{
+    const char *text = NULL;
+    struct kt_error err = KT_ERROR_INIT;
+    if (!kt_yaml_text(yaml, kt_yaml_get(kt_yaml_root(yaml), key), 64, &text, &err))
+        fail_msg("%s: %s", key, err.message);
+    return text;
+}
+
+static void takes_foreign_files(void **state)
+{
+    (void)state;
+    static const char *const TEXTS[] = {
+        "\xef\xbb\xbf{\"name\": \"a\", \"same\": \"a\", \"list\": [{\"x\": \"1\"}, {\"x\": \"1\"}], \"null\": \"b\"}\n",
+        "name: &n a\n\"same\": *n\nlist:\n- &o {x: &p '1'}\n- *o\n'null': b\n",
+        "name: &n z\nsame: &n a\nlist: &l [&o {x: 1}, *o]\n\"null\": b\nagain: *l\n<: 1\n'<<': 1\nname2: &q a\n",
+    };
+    for (size_t i = 0; i < KT_ARRAY_LEN(TEXTS); i++) {
+        struct kt_error err = KT_ERROR_INIT;
+        KT_CLEANUP(kt_yaml_free_p)
+        struct kt_yaml *yaml = kt_yaml_parse_foreign(kt_slice_str(TEXTS[i]), "t.yaml", KT_E_CONFIG, &err);
+        if (!yaml)
+            fail_msg("%zu: %s", i, err.message);
+        assert_string_equal(foreign_text(yaml, "same"), "a");
+        assert_string_equal(foreign_text(yaml, "null"), "b");
+        const struct kt_yaml_node *list = kt_yaml_get(kt_yaml_root(yaml), "list");
+        for (size_t item = 0; item < 2; item++) {
+            const char *text = NULL;
+            assert_true(kt_yaml_text(yaml, kt_yaml_get(kt_yaml_item(list, item), "x"), 8, &text, NULL));
+            assert_string_equal(text, "1");
+        }
+    }
+}
+
+static void refuses_what_foreign_files_do_not_need(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *message;
+    } BAD[] = {
+        {"a: *x\n", "expected the alias of a value before it"},
+        {"a: &x [*x]\n", "expected the alias of a value before it"},
+        {"a: &x 1\nb: {<<: *x}\n", "merge key"},
+        {"a: !!str 1\n", "found a tag"},
+        {"%YAML 1.1\n---\na: 1\n", "found one"},
+        {"a: 1\n---\nb: 1\n", "found a second"},
+        {"a: 1\n\"a\": 2\n", "found one twice"},
+        {"a: &aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 1\n", "shorter anchors"},
+        {"[&a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, "
+         "&a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, "
+         "&a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, "
+         "&a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1, &a 1]",
+         "fewer or shorter anchors"},
+    };
+    for (size_t i = 0; i < KT_ARRAY_LEN(BAD); i++) {
+        struct kt_error err = KT_ERROR_INIT;
+        struct kt_yaml *yaml = kt_yaml_parse_foreign(kt_slice_str(BAD[i].text), "t.yaml", KT_E_CONFIG, &err);
+        if (yaml || !strstr(err.message, BAD[i].message))
+            fail_msg("%s: %s", BAD[i].text, err.message);
+    }
+}
+
 static void refuses_raw_nul(void **state)
 {
     (void)state;
@@ -467,6 +530,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_a_document),
         cmocka_unit_test(refuses_what_it_never_needs),
+        cmocka_unit_test(takes_foreign_files),
+        cmocka_unit_test(refuses_what_foreign_files_do_not_need),
         cmocka_unit_test(refuses_raw_nul),
         cmocka_unit_test(broken_syntax_is_not_quoted),
         cmocka_unit_test(limits_depth_and_number),
