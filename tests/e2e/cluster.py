@@ -4,6 +4,7 @@
 import base64
 import http.client
 import json
+import os
 import secrets
 import signal
 import ssl
@@ -74,11 +75,19 @@ def secret_key(name, namespace="default"):
     return f"/registry/secrets/{namespace}/{name}"
 
 
-class ApiServer:
-    """kube-apiserver with a static token of system:masters; its certificate is the one that it makes itself."""
+def on_host(hostname, command):
+    """The command in a UTS namespace of its own: kube-apiserver's identity is made from the host's name. Its pid stays."""
+    unshare = ["unshare", "--uts"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--uts"]
+    return [*unshare, "sh", "-c", 'hostname "$0" && exec "$@"', hostname, *command]
 
-    def __init__(self, binary, directory, etcd_url, encryption_config):
+
+class ApiServer:
+    """kube-apiserver with a static token of system:masters; its certificate is the one that it makes itself. With a
+    hostname it has a host of that name, and with it an identity of its own among others on the same etcd."""
+
+    def __init__(self, binary, directory, etcd_url, encryption_config, hostname=None):
         self.binary, self.dir, self.etcd_url, self.config = binary, directory, etcd_url, encryption_config
+        self.hostname = hostname
         self.dir.mkdir()
         self.token = secrets.token_hex(16)
         for name, text in (("service-account.key", ec_private_key()),
@@ -102,6 +111,10 @@ class ApiServer:
             self.wait_ready()
 
     def command(self):
+        command = self.bare_command()
+        return on_host(self.hostname, command) if self.hostname else command
+
+    def bare_command(self):
         return [
             self.binary, f"--etcd-servers={self.etcd_url}", "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1", f"--secure-port={self.port}", f"--cert-dir={self.dir}",
