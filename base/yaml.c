@@ -128,7 +128,7 @@ static bool has_key(const struct kt_yaml_node *map, const struct kt_yaml_node *k
 static bool take_key(struct builder *b, struct frame *top, struct kt_yaml_node *key, struct kt_error *err)
 {
     const struct kt_yaml *yaml = b->yaml;
-    if (key->kind != KT_YAML_SCALAR || !(key->plain || b->foreign) || kt_yaml_is_null(key))
+    if (key->kind != KT_YAML_SCALAR || !(key->plain || b->foreign) || kt_yaml_is_nothing(key))
         return kt_yaml_fail(yaml, key, err, "expected a plain key, found %s", kt_yaml_kind_name(key));
     if (b->foreign && key->plain && strcmp(key->text, "<<") == 0)
         return kt_yaml_fail(yaml, key, err, "expected a key, found a merge key (<<), which is not read here");
@@ -321,7 +321,7 @@ static bool build(struct builder *b, struct kt_error *err)
             return false;
     }
     const struct kt_yaml_node *root = b->yaml->root;
-    if (!root || kt_yaml_is_null(root))
+    if (!root || kt_yaml_is_nothing(root))
         return kt_fail(err, b->yaml->code, "%s: expected a document, found nothing: it is empty", b->yaml->what);
     return true;
 }

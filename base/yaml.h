@@ -50,6 +50,9 @@ bool kt_yaml_items(const struct kt_yaml *yaml, const struct kt_yaml_node *seq, s
                    struct kt_error *err) KT_MUST_CHECK;
 const struct kt_yaml_node *kt_yaml_item(const struct kt_yaml_node *seq, size_t index);
 
+/* Is the node null (empty, ~, null)? */
+bool kt_yaml_is_nothing(const struct kt_yaml_node *node);
+
 /* Scalars. A node that is absent (NULL) or null is an error, like one of the wrong kind. The text lives as long as the
  * tree and has no NUL inside; longer than max bytes is an error. Numbers are plain decimal digits without sign or
  * leading zeros; booleans are plain true or false. */

@@ -8,7 +8,7 @@
 #define NAME_MAX_LEN  64u
 #define DISTANCE_MOST 2u
 
-bool kt_yaml_is_null(const struct kt_yaml_node *node)
+bool kt_yaml_is_nothing(const struct kt_yaml_node *node)
 {
     static const char *const NULLS[] = {"", "~", "null", "Null", "NULL"};
     if (node->kind != KT_YAML_SCALAR || !node->plain)
@@ -31,7 +31,7 @@ const char *kt_yaml_kind_name(const struct kt_yaml_node *node)
     case KT_YAML_SCALAR:
         break;
     }
-    return kt_yaml_is_null(node) ? "nothing" : node->plain ? "text" : "quoted text";
+    return kt_yaml_is_nothing(node) ? "nothing" : node->plain ? "text" : "quoted text";
 }
 
 static size_t least(size_t a, size_t b)
@@ -167,7 +167,7 @@ const struct kt_yaml_node *kt_yaml_item(const struct kt_yaml_node *seq, size_t i
 bool kt_yaml_text(const struct kt_yaml *yaml, const struct kt_yaml_node *node, size_t max, const char **ret,
                   struct kt_error *err)
 {
-    if (!node || node->kind != KT_YAML_SCALAR || kt_yaml_is_null(node))
+    if (!node || node->kind != KT_YAML_SCALAR || kt_yaml_is_nothing(node))
         return kt_yaml_fail(yaml, node, err, "expected text, found %s", kt_yaml_kind_name(node));
     if (node->len > max)
         return kt_yaml_fail(yaml, node, err, "expected at most %zu bytes of text, found %zu", max, node->len);
@@ -219,7 +219,7 @@ bool kt_yaml_base64(const struct kt_yaml *yaml, const struct kt_yaml_node *node,
                     size_t *ret_len, struct kt_error *err)
 {
     const char *text = NULL;
-    if (!node || node->kind != KT_YAML_SCALAR || kt_yaml_is_null(node))
+    if (!node || node->kind != KT_YAML_SCALAR || kt_yaml_is_nothing(node))
         return kt_yaml_fail(yaml, node, err, "expected base64, found %s", kt_yaml_kind_name(node));
     if (!kt_yaml_text(yaml, node, kt_base64_len(cap), &text, err))
         return false;

@@ -33,5 +33,3 @@ struct kt_yaml {
 
 /* "a sequence", "quoted text", "nothing": for messages, never the text itself. NULL: "nothing". */
 const char *kt_yaml_kind_name(const struct kt_yaml_node *node);
-/* A plain scalar that YAML takes for null: empty, ~, null. */
-bool kt_yaml_is_null(const struct kt_yaml_node *node);
