@@ -52,13 +52,20 @@ static void free_all(struct kt_http_transfer *list)
     }
 }
 
+void kt_http_cancel(struct kt_http *http)
+{
+    for (struct kt_http_transfer *t = http->in_flight; t; t = t->next)
+        (void)curl_multi_remove_handle(http->multi, t->easy);
+    free_all(http->in_flight);
+    http->in_flight = NULL;
+    http->n_in_flight = 0;
+}
+
 void kt_http_free(struct kt_http *http)
 {
     if (!http)
         return;
-    for (struct kt_http_transfer *t = http->in_flight; t; t = t->next)
-        (void)curl_multi_remove_handle(http->multi, t->easy);
-    free_all(http->in_flight);
+    kt_http_cancel(http);
     free_all(http->idle);
     (void)curl_multi_cleanup(http->multi);
     free(http);

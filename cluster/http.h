@@ -90,6 +90,8 @@ KT_DEFINE_CLEANUP(struct kt_http *, kt_http_free);
 
 /* KT_E_BUSY with KT_HTTP_IN_FLIGHT_MAX in flight. Whatever else goes wrong is told to done. */
 bool kt_http_add(struct kt_http *http, const struct kt_http_request *request, struct kt_error *err) KT_MUST_CHECK;
+/* Drops all that is in flight, without a word. */
+void kt_http_cancel(struct kt_http *http);
 size_t kt_http_in_flight(const struct kt_http *http);
 /* Until at least one request has ended (done was called), none is left, or CLOCK_MONOTONIC is until_ns. */
 bool kt_http_drive(struct kt_http *http, uint64_t until_ns, struct kt_error *err) KT_MUST_CHECK;

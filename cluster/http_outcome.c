@@ -122,7 +122,8 @@ void kt_http_answer_words(const struct kt_http_answer *answer, char *ret, size_t
     const char *message = NULL;
     json_t *status = NULL;
 
-    if (answer->status == 0 || answer->outcome == KT_HTTP_OVERSIZED) {
+    /* The body of a success is nobody's words, and may be secret. */
+    if (answer->status == 0 || kt_http_outcome_of_status(answer->status) == KT_HTTP_OK) {
         put_words(answer->detail, ret, cap);
         return;
     }

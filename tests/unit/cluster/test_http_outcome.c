@@ -83,6 +83,10 @@ static void repeats_the_servers_words(void **state)
         assert_string_equal(words, WORDS[i].words);
     }
     char words[8];
+    KT_CLEANUP_ANSWER struct kt_http_answer success = {.outcome = KT_HTTP_PROTOCOL, .status = 200, .detail = "odd"};
+    assert_true(kt_bytes_copy(kt_slice_str("hunter2"), &success.body, NULL));
+    kt_http_answer_words(&success, words, sizeof(words));
+    assert_string_equal(words, "odd");
     struct kt_http_answer cut = {.outcome = KT_HTTP_CUT, .detail = "Recv failure: Connection reset"};
     kt_http_answer_words(&cut, words, sizeof(words));
     assert_string_equal(words, "Recv fa");
