@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 #include <jansson.h>
+#include <openssl/x509_vfy.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,9 +66,10 @@ enum kt_http_outcome kt_http_outcome_of_status(unsigned status)
 
 enum kt_http_outcome kt_http_outcome_of_curl(int code, long verify_result)
 {
-    /* libcurl compares names itself, after OpenSSL has found the chain good. */
+    /* libcurl compares names itself, after OpenSSL has found the chain good; 7.88 has not yet noted that by then, and
+     * still says 1. */
     if (code == CURLE_PEER_FAILED_VERIFICATION)
-        return verify_result == 0 ? KT_HTTP_TLS_NAME : KT_HTTP_TLS;
+        return verify_result == X509_V_OK || verify_result == X509_V_ERR_UNSPECIFIED ? KT_HTTP_TLS_NAME : KT_HTTP_TLS;
     for (size_t i = 0; i < KT_ARRAY_LEN(CODES); i++)
         if ((int)CODES[i].code == code)
             return CODES[i].outcome;

@@ -158,10 +158,10 @@ static CURLcode set_target(struct kt_http_transfer *t, const char *path)
         return CURLE_URL_MALFORMAT;
     SET(CURLOPT_URL, url);
     SET(CURLOPT_PROTOCOLS_STR, "https");
-    if (is_loopback(to->host))
-        SET(CURLOPT_PROXY, "");
-    else if (peer->identity->proxy[0] != '\0')
+    if (peer->identity->proxy[0] != '\0')
         SET(CURLOPT_PROXY, peer->identity->proxy);
+    else if (is_loopback(to->host))
+        SET(CURLOPT_PROXY, "");
     return CURLE_OK;
 }
 

@@ -48,6 +48,7 @@ static void tells_a_wrong_name_from_a_stranger(void **state)
 {
     (void)state;
     assert_int_equal(kt_http_outcome_of_curl(CURLE_PEER_FAILED_VERIFICATION, 0), KT_HTTP_TLS_NAME);
+    assert_int_equal(kt_http_outcome_of_curl(CURLE_PEER_FAILED_VERIFICATION, 1), KT_HTTP_TLS_NAME);
     assert_int_equal(kt_http_outcome_of_curl(CURLE_PEER_FAILED_VERIFICATION, 19), KT_HTTP_TLS);
     assert_int_equal(kt_http_outcome_of_curl(CURLE_COULDNT_CONNECT, 0), KT_HTTP_REFUSED);
     assert_int_equal(kt_http_outcome_of_curl(CURLE_UNSUPPORTED_PROTOCOL, 0), KT_HTTP_PROTOCOL);
