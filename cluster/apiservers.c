@@ -40,12 +40,12 @@ static bool add_given(struct kt_apiservers *servers, const struct kt_apiservers_
 }
 
 /* A list that cannot be had only means that there may be more servers. */
-static bool get_list(struct kt_kube *kube, struct kt_apiservers *servers, const char *path, unsigned timeout_ms,
-                     json_t **ret, struct kt_error *err)
+static bool get_list(const struct kt_kube_way *way, struct kt_apiservers *servers, const char *path, json_t **ret,
+                     struct kt_error *err)
 {
     KT_CLEANUP_ANSWER struct kt_http_answer answer = {.status = 0};
 
-    if (!kt_kube_get(kube, kt_kube_peer(kube), path, timeout_ms, ret, &answer, err))
+    if (!kt_kube_get(way, path, ret, &answer, err))
         return false;
     if (!*ret && servers->is_complete) {
         servers->is_complete = false;
@@ -54,20 +54,19 @@ static bool get_list(struct kt_kube *kube, struct kt_apiservers *servers, const 
     return true;
 }
 
-static bool add_found(struct kt_kube *kube, struct kt_apiservers *servers, struct kt_apiserver_leases *leases,
-                      unsigned timeout_ms, struct kt_error *err)
+static bool add_found(const struct kt_kube_way *way, struct kt_apiservers *servers, struct kt_apiserver_leases *leases,
+                      struct kt_error *err)
 {
     KT_CLEANUP_JSON json_t *slices = NULL;
     KT_CLEANUP_JSON json_t *list = NULL;
 
-    if (!get_list(kube, servers, SLICES, timeout_ms, &slices, err) ||
-        !kt_apiservers_take_slices(servers, slices, err) || !get_list(kube, servers, LEASES, timeout_ms, &list, err) ||
-        !kt_apiservers_take_leases(leases, list, kt_clock_real_s(), err))
+    if (!get_list(way, servers, SLICES, &slices, err) || !kt_apiservers_take_slices(servers, slices, err) ||
+        !get_list(way, servers, LEASES, &list, err) || !kt_apiservers_take_leases(leases, list, kt_clock_real_s(), err))
         return false;
     for (size_t i = 0; i < leases->n; i++)
         if (leases->list[i].has_url && !kt_apiservers_add(servers, &leases->list[i].url, KT_APISERVER_LEASE, err))
             return false;
-    return kt_apiservers_add(servers, &kt_kube_peer(kube)->url, KT_APISERVER_KUBECONFIG, err);
+    return kt_apiservers_add(servers, &way->peer->url, KT_APISERVER_KUBECONFIG, err);
 }
 
 static bool any_asked(const struct kt_apiservers *servers)
@@ -83,15 +82,16 @@ struct kt_apiservers *kt_apiservers_find(struct kt_kube *kube, const struct kt_a
 {
     KT_CLEANUP(kt_free_p) struct kt_apiservers *servers = calloc(1, sizeof(*servers));
     KT_CLEANUP(kt_free_p) struct kt_apiserver_leases *leases = calloc(1, sizeof(*leases));
-    unsigned timeout_ms = timeout_of(options->timeout_ms);
+    const struct kt_kube_way way = {
+        .kube = kube, .peer = kt_kube_peer(kube), .timeout_ms = timeout_of(options->timeout_ms)};
 
     if (!servers || !leases) {
         (void)kt_fail(err, KT_E_NOMEM, "out of memory");
         return NULL;
     }
     servers->is_complete = true;
-    if (!add_given(servers, options, err) || !add_found(kube, servers, leases, timeout_ms, err) ||
-        !kt_apiservers_ask(kube, servers, timeout_ms, err) || !kt_apiservers_match(servers, leases, options, err))
+    if (!add_given(servers, options, err) || !add_found(&way, servers, leases, err) ||
+        !kt_apiservers_ask(kube, servers, way.timeout_ms, err) || !kt_apiservers_match(servers, leases, options, err))
         return NULL;
     if (!servers->is_complete && !any_asked(servers)) {
         (void)kt_error_copy(err, &servers->why);

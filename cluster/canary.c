@@ -51,7 +51,6 @@ struct exchange {
     const char *content_type;
     json_t *body; /* owned */
     bool on_collection;
-    unsigned timeout_ms;
     struct kt_http_answer answer;
     json_t *object;
 };
@@ -63,19 +62,19 @@ static void exchange_done(struct exchange *exchange)
     kt_http_answer_done(&exchange->answer);
 }
 
-static bool run(struct exchange *exchange, const struct kt_canary *canary, struct kt_kube *kube,
-                struct kt_http_peer *peer, struct kt_error *err)
+static bool run(struct exchange *exchange, const struct kt_canary *canary, const struct kt_kube_way *way,
+                struct kt_error *err)
 {
     char path[3 * KT_CANARY_TEXT_MAX];
     KT_CLEANUP(kt_free_p) char *text = exchange->body ? json_dumps(exchange->body, JSON_COMPACT) : NULL;
     const struct kt_http_request request = {
-        .peer = peer,
+        .peer = way->peer,
         .method = exchange->method,
         .path = path,
         .accept = KT_KUBE_METADATA,
         .content_type = exchange->content_type,
         .body = text ? kt_slice_str(text) : KT_SLICE(NULL, 0),
-        .timeout_ms = exchange->timeout_ms,
+        .timeout_ms = way->timeout_ms,
         .answer_max = ANSWER_MAX,
     };
 
@@ -83,7 +82,7 @@ static bool run(struct exchange *exchange, const struct kt_canary *canary, struc
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     snprintf(path, sizeof(path), "/api/v1/namespaces/%s/%s%s%s", canary->namespace, KINDS[canary->kind].resource,
              exchange->on_collection ? "" : "/", exchange->on_collection ? "" : canary->name);
-    if (!kt_kube_call(kube, &request, &exchange->answer, err))
+    if (!kt_kube_call(way->kube, &request, &exchange->answer, err))
         return false;
     if (exchange->answer.outcome == KT_HTTP_OK && exchange->answer.body.data)
         exchange->object = json_loadb((const char *)exchange->answer.body.data, exchange->answer.body.len, 0, NULL);
@@ -137,33 +136,30 @@ static bool new_nonce(struct kt_canary *canary, struct kt_error *err)
 }
 
 /* false in *ret: there is one already. */
-static bool create(struct kt_canary *canary, struct kt_kube *kube, struct kt_http_peer *peer, unsigned timeout_ms,
-                   bool *ret, struct kt_error *err)
+static bool create(struct kt_canary *canary, const struct kt_kube_way *way, bool *ret, struct kt_error *err)
 {
     KT_CLEANUP(exchange_done)
     struct exchange post = {
         .method = "POST",
         .content_type = "application/json",
         .on_collection = true,
-        .timeout_ms = timeout_ms,
         .body = json_pack("{s:s, s:s, s:{s:s, s:{s:s}}, s:o}", "apiVersion", "v1", "kind", KINDS[canary->kind].kind,
                           "metadata", "name", canary->name, "labels", KT_CANARY_LABEL, KT_CANARY_MANAGER, "data",
                           make_data(canary)),
     };
 
-    if (!run(&post, canary, kube, peer, err))
+    if (!run(&post, canary, way, err))
         return false;
     *ret = post.answer.outcome != KT_HTTP_CONFLICT;
     return !*ret || take_written(canary, &post, err);
 }
 
 /* Whose it is. *ret says whether it is there. */
-static bool look(struct kt_canary *canary, struct kt_kube *kube, struct kt_http_peer *peer, unsigned timeout_ms,
-                 bool *ret, struct kt_error *err)
+static bool look(struct kt_canary *canary, const struct kt_kube_way *way, bool *ret, struct kt_error *err)
 {
-    KT_CLEANUP(exchange_done) struct exchange get = {.method = "GET", .timeout_ms = timeout_ms};
+    KT_CLEANUP(exchange_done) struct exchange get = {.method = "GET"};
 
-    if (!run(&get, canary, kube, peer, err))
+    if (!run(&get, canary, way, err))
         return false;
     *ret = get.answer.outcome != KT_HTTP_NOT_FOUND;
     if (!*ret)
@@ -180,19 +176,17 @@ static bool look(struct kt_canary *canary, struct kt_kube *kube, struct kt_http_
 }
 
 /* Only what was looked at: uid and resourceVersion. false in *ret: somebody else was faster. */
-static bool change(struct kt_canary *canary, struct kt_kube *kube, struct kt_http_peer *peer, unsigned timeout_ms,
-                   bool *ret, struct kt_error *err)
+static bool change(struct kt_canary *canary, const struct kt_kube_way *way, bool *ret, struct kt_error *err)
 {
     KT_CLEANUP(exchange_done)
     struct exchange patch = {
         .method = "PATCH",
         .content_type = KT_KUBE_MERGE_PATCH,
-        .timeout_ms = timeout_ms,
         .body = json_pack("{s:{s:s, s:s}, s:o}", "metadata", "uid", canary->uid, "resourceVersion",
                           canary->resource_version, "data", make_data(canary)),
     };
 
-    if (!run(&patch, canary, kube, peer, err))
+    if (!run(&patch, canary, way, err))
         return false;
     *ret = patch.answer.outcome != KT_HTTP_CONFLICT && patch.answer.outcome != KT_HTTP_NOT_FOUND;
     return !*ret || take_written(canary, &patch, err);
@@ -204,8 +198,7 @@ static bool fail_busy(const struct kt_canary *canary, struct kt_error *err)
     return kt_error_hint(err, "another keyturn, or a controller, writes it: run it again");
 }
 
-bool kt_canary_write(struct kt_canary *canary, struct kt_kube *kube, struct kt_http_peer *peer, unsigned timeout_ms,
-                     struct kt_error *err)
+bool kt_canary_write(struct kt_canary *canary, const struct kt_kube_way *way, struct kt_error *err)
 {
     bool done = false;
     bool there = false;
@@ -213,23 +206,21 @@ bool kt_canary_write(struct kt_canary *canary, struct kt_kube *kube, struct kt_h
     if (!new_nonce(canary, err))
         return false;
     for (int i = 0; i < TRIES; i++) {
-        if (!look(canary, kube, peer, timeout_ms, &there, err))
+        if (!look(canary, way, &there, err))
             return false;
-        bool tried = there ? change(canary, kube, peer, timeout_ms, &done, err)
-                           : create(canary, kube, peer, timeout_ms, &done, err);
+        bool tried = there ? change(canary, way, &done, err) : create(canary, way, &done, err);
         if (!tried || done)
             return tried;
     }
     return fail_busy(canary, err);
 }
 
-bool kt_canary_remove(struct kt_canary *canary, struct kt_kube *kube, struct kt_http_peer *peer, unsigned timeout_ms,
-                      struct kt_error *err)
+bool kt_canary_remove(struct kt_canary *canary, const struct kt_kube_way *way, struct kt_error *err)
 {
     bool there = false;
 
     for (int i = 0; i < TRIES; i++) {
-        if (!look(canary, kube, peer, timeout_ms, &there, err))
+        if (!look(canary, way, &there, err))
             return false;
         if (!there)
             return true;
@@ -237,11 +228,10 @@ bool kt_canary_remove(struct kt_canary *canary, struct kt_kube *kube, struct kt_
         struct exchange delete = {
             .method = "DELETE",
             .content_type = "application/json",
-            .timeout_ms = timeout_ms,
             .body = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1", "kind", "DeleteOptions", "preconditions",
                               "uid", canary->uid),
         };
-        if (!run(&delete, canary, kube, peer, err))
+        if (!run(&delete, canary, way, err))
             return false;
         if (delete.answer.outcome == KT_HTTP_OK || delete.answer.outcome == KT_HTTP_NOT_FOUND)
             return true;

@@ -32,8 +32,6 @@ struct kt_canary {
 bool kt_canary_init(struct kt_canary *canary, enum kt_canary_kind kind, const char *namespace, const char *server_id,
                     struct kt_error *err) KT_MUST_CHECK;
 /* Through that server: makes it, or changes it. KT_E_EXISTS: it is there and not ours. */
-bool kt_canary_write(struct kt_canary *canary, struct kt_kube *kube, struct kt_http_peer *peer, unsigned timeout_ms,
-                     struct kt_error *err) KT_MUST_CHECK;
+bool kt_canary_write(struct kt_canary *canary, const struct kt_kube_way *way, struct kt_error *err) KT_MUST_CHECK;
 /* Takes it away, if it is ours; it need not be there. */
-bool kt_canary_remove(struct kt_canary *canary, struct kt_kube *kube, struct kt_http_peer *peer, unsigned timeout_ms,
-                      struct kt_error *err) KT_MUST_CHECK;
+bool kt_canary_remove(struct kt_canary *canary, const struct kt_kube_way *way, struct kt_error *err) KT_MUST_CHECK;

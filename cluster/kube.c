@@ -112,20 +112,20 @@ bool kt_kube_call(struct kt_kube *kube, const struct kt_http_request *request, s
     return true;
 }
 
-bool kt_kube_get(struct kt_kube *kube, struct kt_http_peer *peer, const char *path, unsigned timeout_ms,
-                 json_t **ret_document, struct kt_http_answer *ret, struct kt_error *err)
+bool kt_kube_get(const struct kt_kube_way *way, const char *path, json_t **ret_document, struct kt_http_answer *ret,
+                 struct kt_error *err)
 {
     const struct kt_http_request request = {
-        .peer = peer,
+        .peer = way->peer,
         .method = "GET",
         .path = path,
         .accept = "application/json",
-        .timeout_ms = timeout_ms,
+        .timeout_ms = way->timeout_ms,
         .answer_max = KT_KUBE_JSON_MAX,
     };
     json_t *document = NULL;
 
-    if (!kt_kube_call(kube, &request, ret, err))
+    if (!kt_kube_call(way->kube, &request, ret, err))
         return false;
     if (ret->outcome == KT_HTTP_OK) {
         document = ret->body.data ? json_loadb((const char *)ret->body.data, ret->body.len, 0, NULL) : NULL;

@@ -40,10 +40,17 @@ bool kt_kube_call(struct kt_kube *kube, const struct kt_http_request *request, s
 bool kt_kube_renew(struct kt_kube *kube, const struct kt_http_answer *refused, bool *ret,
                    struct kt_error *err) KT_MUST_CHECK;
 
+/* Through which server, and for how long at most. */
+struct kt_kube_way {
+    struct kt_kube *kube;
+    struct kt_http_peer *peer;
+    unsigned timeout_ms;
+};
+
 /* GET of a JSON document, KT_KUBE_JSON_MAX at most. *ret_document is NULL without success: see *ret. The caller frees
  * both (json_decref, kt_http_answer_done). Success with something else than JSON is an answer with outcome PROTOCOL. */
-bool kt_kube_get(struct kt_kube *kube, struct kt_http_peer *peer, const char *path, unsigned timeout_ms,
-                 json_t **ret_document, struct kt_http_answer *ret, struct kt_error *err) KT_MUST_CHECK;
+bool kt_kube_get(const struct kt_kube_way *way, const char *path, json_t **ret_document, struct kt_http_answer *ret,
+                 struct kt_error *err) KT_MUST_CHECK;
 
 /* A text inside nested objects: ("metadata", "name", NULL). NULL where it is not there. */
 const char *kt_json_text(const json_t *object, ...) __attribute__((sentinel));

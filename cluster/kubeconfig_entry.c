@@ -92,13 +92,16 @@ static void wipe_text(char **text)
     free(*text);
 }
 
-static bool decode(const struct kt_kubeconfig_entry *entry, const char *key, const char *text, get_room *get,
-                   void *context, struct kt_error *err)
+static bool decode(const struct kt_kubeconfig_entry *entry, const char *key, get_room *get, void *context,
+                   struct kt_error *err)
 {
-    KT_CLEANUP(wipe_text) char *plain = calloc(1, strlen(text) + 1);
+    const char *text = NULL;
     size_t len = 0;
     size_t got = 0;
 
+    if (!kt_kubeconfig_text(entry, key, KT_KUBECONFIG_FILE_MAX, &text, err))
+        return false;
+    KT_CLEANUP(wipe_text) char *plain = calloc(1, strlen(text) + 1);
     if (!plain)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     for (const char *s = text; *s != '\0'; s++)
@@ -158,7 +161,7 @@ static bool read_pem(const struct kt_kubeconfig_entry *entry, const struct pair 
     if (!get_pair(entry, keys, &found, err))
         return false;
     if (found.data)
-        return decode(entry, keys->data, found.data, get_bytes, ret, err);
+        return decode(entry, keys->data, get_bytes, ret, err);
     if (!found.path)
         return true;
     KT_CLEANUP(kt_free_p) char *path = kt_kubeconfig_path(entry->directory, found.path, err);
@@ -174,7 +177,7 @@ static bool read_key(const struct kt_kubeconfig_entry *entry, const struct pair 
     if (!get_pair(entry, keys, &found, err))
         return false;
     if (found.data)
-        return decode(entry, keys->data, found.data, get_secret, ret, err);
+        return decode(entry, keys->data, get_secret, ret, err);
     if (!found.path)
         return true;
     KT_CLEANUP(kt_free_p) char *path = kt_kubeconfig_path(entry->directory, found.path, err);

@@ -85,11 +85,11 @@ class ApiServer:
     """kube-apiserver with a static token of system:masters; its certificate is the one that it makes itself. With a
     hostname it has a host of that name, and with it an identity of its own among others on the same etcd."""
 
-    def __init__(self, binary, directory, etcd_url, encryption_config, hostname=None):
+    def __init__(self, binary, directory, etcd_url, encryption_config, hostname=None, token=None):
         self.binary, self.dir, self.etcd_url, self.config = binary, directory, etcd_url, encryption_config
         self.hostname = hostname
         self.dir.mkdir()
-        self.token = secrets.token_hex(16)
+        self.token = token or secrets.token_hex(16)
         for name, text in (("service-account.key", ec_private_key()),
                            ("tokens.csv", f"{self.token},admin,admin,system:masters\n")):
             (self.dir / name).touch(mode=0o600)

@@ -216,9 +216,10 @@ static bool touch(struct kt_kube *kube, const struct options *options, char **wo
     enum kt_canary_kind kind = strcmp(words[1], "configmap") == 0 ? KT_CANARY_CONFIGMAP : KT_CANARY_SECRET;
     if (!kt_canary_init(&canary, kind, words[2], server->id, err))
         return false;
+    const struct kt_kube_way way = {.kube = kube, .peer = &server->peer, .timeout_ms = options->timeout_ms};
     bool removes = strcmp(words[0], "remove") == 0;
-    if (removes ? !kt_canary_remove(&canary, kube, &server->peer, options->timeout_ms, err)
-                : !kt_canary_write(&canary, kube, &server->peer, options->timeout_ms, err))
+    if (removes ? !kt_canary_remove(&canary, &way, err)
+                : !kt_canary_write(&canary, &way, err))
         return false;
     print(json_pack("{s:s, s:s, s:s, s:s}", "server", server->id, "key", canary.key, "resourceVersion",
                     canary.resource_version, "nonce", canary.nonce));
