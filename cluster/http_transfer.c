@@ -269,7 +269,7 @@ void kt_http_transfer_end(struct kt_http_transfer *t, CURLcode code)
     else if (code == CURLE_OK)
         answer->outcome = kt_http_outcome_of_status(answer->status);
     else
-        answer->outcome = kt_http_outcome_of_curl(code, verify);
+        answer->outcome = kt_http_outcome_of_curl((int)code, verify);
     if (t->is_oversized)
         snprintf(answer->detail, sizeof(answer->detail), "expected at most %zu bytes", t->request.answer_max);
     else if (code != CURLE_OK)
