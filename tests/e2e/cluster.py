@@ -24,21 +24,23 @@ def ec_private_key():
 
 
 class Etcd:
-    """One member, on two ports of its own."""
+    """One member, on two ports of its own. more: other URLs for clients, with {port} where a third port belongs; options:
+    more of its flags."""
 
-    def __init__(self, binary, directory):
-        self.binary, self.dir = binary, directory
+    def __init__(self, binary, directory, more=(), options=()):
+        self.binary, self.dir, self.more, self.options = binary, directory, more, options
         self.dir.mkdir()
         self.server = None
         self.ports = None
 
     def start(self):
         for _ in range(3):
-            self.ports = self.ports or free_ports(2)
-            client, peer = (f"http://127.0.0.1:{port}" for port in self.ports)
-            command = [self.binary, "--name=e2e", f"--data-dir={self.dir}/data", f"--listen-client-urls={client}",
+            self.ports = self.ports or free_ports(3)
+            client, peer = (f"http://127.0.0.1:{port}" for port in self.ports[:2])
+            clients = ",".join([client, *(url.format(port=self.ports[2]) for url in self.more)])
+            command = [self.binary, "--name=e2e", f"--data-dir={self.dir}/data", f"--listen-client-urls={clients}",
                        f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}",
-                       f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=e2e={peer}"]
+                       f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=e2e={peer}", *self.options]
             self.server = Server("etcd", command, self.dir / "etcd.log")
             wait_for("etcd answers or ends", lambda: not self.server.alive() or self.healthy(), 60)
             if self.server.alive():
