@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The client of etcd against kine on sqlite, over its Unix socket, with a kube-apiserver in front: what k3s without etcd is.
+Run by tools/check-kine, since kine takes two minutes to build."""
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from etcd_probe import Authority, Probe  # noqa: E402
+from cluster import ApiServer, secret_key  # noqa: E402
+from harness import SOURCE, Case, Missing, Server, assets, main, wait_for  # noqa: E402
+
+SECRETS = 150
+
+
+def kine():
+    run = subprocess.run([SOURCE / "tests/e2e/assets/build-kine"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                         check=False)
+    if run.returncode == 77:
+        raise Missing(run.stderr.strip().splitlines()[-1])
+    if run.returncode != 0:
+        raise RuntimeError(run.stderr)
+    return pathlib.Path(run.stdout.strip())
+
+
+def answers(path):
+    with socket.socket(socket.AF_UNIX) as one:
+        one.connect(str(path))
+    return True
+
+
+class Kine(Case):
+    @classmethod
+    def prepare(cls):
+        cls.dir = cls.workspace.path
+        cls.socket = cls.dir / "kine.sock"
+        cls.start_kine()
+        cls.workspace.on_close(lambda: cls.server.stop(signal.SIGKILL))
+        config = cls.dir / "encryption.yaml"
+        config.write_text("apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n"
+                          "- resources: [secrets]\n  providers:\n  - aescbc: {keys: [{name: key1, secret: "
+                          "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}]}\n  - identity: {}\n")
+        cls.api = ApiServer(assets() / "kube-apiserver", cls.dir / "api", f"unix://{cls.socket}", config)
+        cls.workspace.on_close(cls.api.stop)
+        cls.api.start()
+        client = cls.api.client(keep=True)
+        for i in range(SECRETS):
+            status, answer = client.create_secret(f"s{i:03}", b"value")
+            if status != 201:
+                raise AssertionError(answer)
+        cls.keys = [secret_key(f"s{i:03}") for i in range(SECRETS)]
+
+    @classmethod
+    def start_kine(cls):
+        cls.server = Server("kine", [kine(), f"--listen-address=unix://{cls.socket}", "--metrics-bind-address=0",
+                                     "--compact-interval=1s", "--compact-min-retain=200",
+                                     f"--endpoint=sqlite://{cls.dir}/state.db?_journal=WAL&cache=shared"],
+                            cls.dir / "kine.log")
+        wait_for("kine listens", lambda: not cls.server.alive() or answers(cls.socket))
+        cls.server.check()
+
+    def probe(self, *words, **options):
+        probe = Probe(*words, **options)
+        self.addCleanup(probe.drop)
+        return probe
+
+    def test_1_one_key(self):
+        probe = self.probe((f"unix://{self.socket}",))
+        value, _ = probe.get(self.keys[0])
+        self.assertTrue(value.startswith(b"k8s:enc:aescbc:v1:key1:"), value[:40])
+        self.assertIsNone(probe.get(secret_key("absent"))[0])
+        self.assertEqual(probe.get("/registry/namespaces/default")[0][:4], b"k8s\0")
+        probe.close()
+
+    def test_2_all_keys_whatever_the_page(self):
+        probe = self.probe((f"unix://{self.socket}",))
+        for page in (1, 20000, 4 << 20):
+            with self.subTest(page=page):
+                found = probe.ask(f"range /registry/secrets/default/ {page}")
+                self.assertNotIn("error", found)
+                self.assertEqual(found["keys"], self.keys)
+        everything = probe.ask("range /registry/ 100000")
+        self.assertNotIn("error", everything)
+        self.assertGreater(everything["pages"], 1)
+        self.assertEqual(everything["keys"], sorted(everything["keys"]))
+        self.assertLessEqual(set(self.keys), set(everything["keys"]))
+        probe.close()
+
+    def test_3_one_revision(self):
+        probe = self.probe((f"unix://{self.socket}",))
+        probe.say("range /registry/secrets/default/ 1000 0 50")
+        self.assertEqual(probe.read(), {"at": 50})
+        client = self.api.client()
+        self.assertEqual(client.create_secret("s149x", b"value")[0], 201)
+        self.assertEqual(client.request("DELETE", "/api/v1/namespaces/default/secrets/s148")[0], 200)
+        answer = probe.ask("")
+        while "at" in answer:
+            answer = probe.ask("")
+        self.assertEqual(answer.get("keys"), self.keys, answer)
+        probe.close()
+
+    def test_4_compacted(self):
+        probe = self.probe((f"unix://{self.socket}",))
+        wait_for("kine has compacted", lambda: probe.ask("range /registry/secrets/default/ 1000 2").get("compacted"))
+        probe.close()
+
+    def test_5_killed(self):
+        probe = self.probe((f"unix://{self.socket}",))
+        self.assertIsNotNone(probe.get(self.keys[0])[0])
+        self.server.stop(signal.SIGKILL)
+        answer, _ = probe.get(self.keys[0])
+        self.assertEqual(answer["error"], "UNREACHABLE")
+        self.assertIn("the connection was cut", answer["message"])
+        self.start_kine()
+        self.assertIsNotNone(probe.get(self.keys[0])[0])
+        probe.close()
+
+    def test_6_tls_socket(self):
+        """k3s with --kine-tls: the certificate is one for the name of the socket."""
+        pki = self.dir / "pki"
+        pki.mkdir()
+        authority = Authority(pki, "kine-ca")
+        certificate, key = authority.issue("kine", "DNS:kine.sock")
+        (self.dir / "tls").mkdir()
+        path = self.dir / "tls" / "kine.sock"
+        server = Server("kine", [kine(), f"--listen-address=unix://{path}", "--metrics-bind-address=0",
+                                 f"--server-cert-file={certificate}", f"--server-key-file={key}",
+                                 f"--endpoint=sqlite://{self.dir}/tls.db?_journal=WAL&cache=shared"], self.dir / "kine-tls.log")
+        self.addCleanup(server.stop, signal.SIGKILL)
+        wait_for("kine listens", lambda: not server.alive() or answers(path))
+        probe = self.probe((f"unixs://{path}",), ca=authority.ca)
+        self.assertIsNone(probe.get("/registry/secrets/default/a")[0])
+        probe.close()
+
+
+if __name__ == "__main__":
+    main(assets, kine)
