@@ -218,8 +218,7 @@ static bool touch(struct kt_kube *kube, const struct options *options, char **wo
         return false;
     const struct kt_kube_way way = {.kube = kube, .peer = &server->peer, .timeout_ms = options->timeout_ms};
     bool removes = strcmp(words[0], "remove") == 0;
-    if (removes ? !kt_canary_remove(&canary, &way, err)
-                : !kt_canary_write(&canary, &way, err))
+    if (removes ? !kt_canary_remove(&canary, &way, err) : !kt_canary_write(&canary, &way, err))
         return false;
     print(json_pack("{s:s, s:s, s:s, s:s}", "server", server->id, "key", canary.key, "resourceVersion",
                     canary.resource_version, "nonce", canary.nonce));
