@@ -254,35 +254,5 @@ class Moves(Enrolled):
         self.assertTrue(self.opens("b"))
 
 
-class Interrupted(Enrolled):
-    """Killed at each write, or stopped by a full disk there; then the same command again."""
-
-    def test_install_in_place_of_a_file(self):
-        self.join("b")
-        self.board("b")
-        owner = self.approve("a", "b", self.request("b", *self.ask("b")), "--replace", "b")
-
-        def check(_):
-            self.expect(self.install("b", owner), 0)
-            self.assertTrue(self.opens("b"))
-            self.assertEqual((self.kept("b"), self.config_line("b", "recipient")), (["node.tpm"], "tpm2"))
-            self.assertFalse(list((self.work / "b").glob("*.join")))
-
-        self.walk(lambda env: self.install("b", owner, env=env), check, 20)
-
-    def test_request(self):
-        self.join("b")
-        self.board("b")
-
-        def check(_):
-            self.assertTrue(self.opens("b"), "the present one stays")
-            owner = self.approve("a", "b", self.request("b", *self.ask("b")), "--replace", "b")
-            self.expect(self.install("b", owner), 0)
-            self.assertEqual(self.kept("b"), ["node.tpm"])
-
-        self.walk(lambda env: self.keyturn("node", "request", "--dir", self.work / "b", "--out", self.file("b", "request"), *self.ask("b"),
-                                           env=env), check, 12)
-
-
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -137,6 +137,9 @@ class DeadTpm(Calamities, Enrolled):
     words = ("the TPM does not answer", "tpm.tcti")
 
     def befall(self):
+        # Not to wait for long each time: it is tried again for a third of that.
+        text = self.config_of("b").read_text()
+        self.config_of("b").write_text(text.replace('timeout: "30s"', 'timeout: "6s"').replace("timeout: 30s", "timeout: 6s"))
         self.tpms["b"].stop()
 
     def refused_first(self, command):
@@ -241,33 +244,6 @@ class NewMachine(Enrolled):
             self.ok("n", "node", "remove", gone, "--key-file", self.recovery, "--yes")
         self.join_tpm("m", by="n")
         self.assertEqual(self.names("m"), ["m", "n", "recovery"])
-
-
-class Interrupted(Enrolled):
-    """recovery use killed at each write, or stopped by a full disk there; then the same command again."""
-
-    def test_after_a_clear(self):
-        self.join_tpm("b")
-        self.tpms["b"].tool("tpm2_clear")
-
-        def check(_):
-            self.expect(self.use("b", "--tpm"), 0)
-            self.assertTrue(self.opens("b"))
-            self.assertEqual(self.kept("b"), ["node.tpm"])
-            self.assertFalse(list((self.work / "b").glob("*.join")))
-
-        self.walk(lambda env: self.use("b", "--tpm", env=env), check, 20)
-
-    def test_from_a_file_into_the_tpm(self):
-        self.lose_key("a")
-        self.board("a")
-
-        def check(_):
-            self.expect(self.use("a", *self.ask("a")), 0)
-            self.assertTrue(self.opens("a"))
-            self.assertEqual((self.kept("a"), self.config_line("a", "recipient")), (["node.tpm"], "tpm2"))
-
-        self.walk(lambda env: self.use("a", *self.ask("a"), env=env), check, 20)
 
 
 if __name__ == "__main__":
