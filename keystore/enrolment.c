@@ -78,6 +78,15 @@ static bool read_tpm_name(struct kt_lines *l, const char *label, struct kt_tpm_n
     return true;
 }
 
+/* Which names there are follows from the kind. */
+static bool check_names(struct kt_lines *l, const struct kt_node_request *request)
+{
+    const bool tpm2 = request->kind == KT_RECIPIENT_TPM2;
+    if (tpm2 ? request->srk.len > 0 : request->srk.len == 0 && request->tpm.len == 0)
+        return true;
+    return kt_lines_fail(l, tpm2 ? "srkName, of a tpm2 recipient" : "tpmName and srkName none, of a file recipient");
+}
+
 bool kt_node_request_parse(struct kt_slice text, struct kt_node_request *ret, struct kt_error *err)
 {
     struct kt_lines l = {.rest = text, .what = "the request", .code = KT_E_REQUEST_FORMAT, .err = err};
@@ -87,7 +96,8 @@ bool kt_node_request_parse(struct kt_slice text, struct kt_node_request *ret, st
                        KT_REQUEST_MAX);
     if (!kt_lines_head(&l, "NodeRequest") || !kt_lines_node(&l, request.node) || !read_kind(&l, &request.kind) ||
         !read_public_key(&l, request.public_key) || !read_tpm_name(&l, "tpmName", &request.tpm) ||
-        !read_tpm_name(&l, "srkName", &request.srk) || !kt_lines_hex(&l, "nonce", request.nonce, KT_NONCE_LEN))
+        !read_tpm_name(&l, "srkName", &request.srk) || !check_names(&l, &request) ||
+        !kt_lines_hex(&l, "nonce", request.nonce, KT_NONCE_LEN))
         return false;
     if (l.rest.len > 0) {
         l.line++;

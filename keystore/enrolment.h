@@ -26,7 +26,8 @@ struct kt_node_request {
     char node[KT_NAME_MAX + 1];
     enum kt_recipient_kind kind; /* file or tpm2 */
     uint8_t public_key[KT_P256_PUBLIC];
-    struct kt_tpm_name tpm; /* of the endorsement key's TPM and of its storage root key; none with kind file */
+    struct kt_tpm_name tpm; /* of the endorsement key's TPM and of its storage root key; none with kind
+                               file; kind tpm2 has srk */
     struct kt_tpm_name srk;
     uint8_t nonce[KT_NONCE_LEN];
 };

@@ -124,6 +124,11 @@ func parseRequest(text []byte) (*nodeRequest, error) {
 	r.public, err = from64(l.value("publicKey"), publicLen)
 	l.must(err == nil && validPublic(r.public) == nil, "publicKey")
 	r.tpmName, r.srkName = l.name("tpmName"), l.name("srkName")
+	if r.recipient == "file" {
+		l.must(r.tpmName == nil && r.srkName == nil, "no names of a TPM")
+	} else {
+		l.must(r.srkName != nil, "srkName")
+	}
 	r.nonce = l.hex("nonce", 32, 32)
 	l.must(len(l.rest) == 0, "the end")
 	return r, l.err

@@ -23,6 +23,12 @@ func bundleText(r *nodeRequest, founder string, keyring []byte, owner pair) []by
 	return append(fmt.Appendf(head, "signature: %s\n", text64(signature)), keyring...)
 }
 
+// sealedText is the same request of a tpm2 recipient.
+func sealedText(request []byte) []byte {
+	names := strings.NewReplacer("recipient: file", "recipient: tpm2", "srkName: none", "srkName: 000bab")
+	return []byte(names.Replace(string(request)))
+}
+
 func checkBundle(request, file []byte) error {
 	r, err := parseRequest(request)
 	if err != nil {
@@ -55,7 +61,7 @@ func TestBundle(t *testing.T) {
 		request, file []byte
 	}{
 		{"another request", "BUNDLE_REQUEST", requestText(own, random(32)), good},
-		{"an altered request", "REQUEST_ALTERED", bytes.Replace(text, []byte("file"), []byte("tpm2"), 1), good},
+		{"an altered request", "REQUEST_ALTERED", sealedText(text), good},
 		{"another owner", "BUNDLE_OWNER", text, other},
 		{"another founder", "BUNDLE_OWNER", text, bundleText(request, fingerprint(own.public), keyring, r.owner)},
 		{"another provider", "BUNDLE_OWNER", text, bytes.Replace(good, []byte("provider: k"), []byte("provider: x"), 1)},
@@ -72,9 +78,12 @@ func TestBundle(t *testing.T) {
 func TestRequestForms(t *testing.T) {
 	good := string(requestText(newPair(), random(32)))
 	for from, to := range map[string]string{"node: node-2": "node: recovery", "format: 1": "format: 2", "file": "paper",
-		"tpmName: none": "tpmName: ABCD", "nonce: ": "nonce: 0", "\n": "\r\n", "publicKey: B": "publicKey: A"} {
+		"tpmName: none": "tpmName: ABCD", "srkName: none": "srkName: 000bab", "recipient: file": "recipient: tpm2", "nonce: ": "nonce: 0", "\n": "\r\n", "publicKey: B": "publicKey: A"} {
 		if _, err := parseRequest([]byte(strings.Replace(good, from, to, 1))); codeOf(err) != "REQUEST_FORMAT" {
 			t.Errorf("%q for %q: %v", to, from, err)
 		}
+	}
+	if r, err := parseRequest(sealedText([]byte(good))); err != nil || r.tpmName != nil || len(r.srkName) != 3 {
+		t.Errorf("a tpm2 recipient's: %v", err)
 	}
 }

@@ -7,16 +7,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define SRK     "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"
 #define KEYRING "a keyring\n---\nsignature: of its own\n"
 
 static struct kt_node_request sample_request(void)
 {
-    struct kt_node_request request = {.node = "node-2", .kind = KT_RECIPIENT_TPM2, .tpm = {.len = 34}};
+    struct kt_node_request request = {
+        .node = "node-2", .kind = KT_RECIPIENT_TPM2, .tpm = {.len = 34}, .srk = {.len = 34}};
     struct kt_p256 *own = kt_p256_generate(NULL);
     assert_non_null(own);
     kt_p256_public(own, request.public_key);
     kt_p256_free(own);
     memset(request.tpm.bytes, 0xab, 34);
+    memset(request.srk.bytes, 0xcd, 34);
     memset(request.nonce, 0x11, KT_NONCE_LEN);
     return request;
 }
@@ -36,7 +39,8 @@ static void test_request_round_trip(void **state)
     assert_memory_equal(out.public_key, in.public_key, KT_P256_PUBLIC);
     assert_int_equal(out.tpm.len, 34);
     assert_memory_equal(out.tpm.bytes, in.tpm.bytes, 34);
-    assert_int_equal(out.srk.len, 0);
+    assert_int_equal(out.srk.len, 34);
+    assert_memory_equal(out.srk.bytes, in.srk.bytes, 34);
     assert_memory_equal(out.nonce, in.nonce, KT_NONCE_LEN);
     assert_ok(kt_node_request_format(&out, &again, &err));
     assert_true(kt_slice_equal(kt_bytes_view(&text), kt_bytes_view(&again)));
@@ -70,8 +74,10 @@ static void test_request_refuses(void **state)
         {"publicKey: ", "publicKey: AAAA", "line 6"},
         {"tpmName: ab", "tpmName: AB", "line 7"},
         {"tpmName: ab", "tpmName: a", "line 7"},
-        {"srkName: none", "srkName: ", "line 8"},
-        {"srkName: none", "srkname: none", "line 8"},
+        {"srkName: cd", "srkName: d", "line 8"},
+        {"srkName: cd", "srkname: cd", "line 8"},
+        {"srkName: " SRK, "srkName: none", "line 8"},
+        {"recipient: tpm2", "recipient: file", "line 8"},
         {"nonce: 11", "nonce: ", "line 9"},
         {"nonce: 11", "nonce: xx", "line 9"},
         {"format: 1\n", "format: 1\r\n", "line 3"},
