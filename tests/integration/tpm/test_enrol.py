@@ -182,6 +182,14 @@ class Waits(Enrolled):
         self.join("b")
         self.assertTrue(self.opens("b"))
 
+    def test_its_private_half_is_gone(self):
+        self.board("b")
+        first = self.request("b", *self.ask("b"))
+        (self.work / "b/state.join/opener/node.tpm").unlink()
+        self.assertNotEqual(self.request("b"), first)
+        self.join("b")
+        self.assertTrue(self.opens("b"))
+
     def test_its_private_half_may_open_again(self):
         self.board("b")
         first = self.request("b", *self.ask("b", "--tpm-policy", "pcr:sha256:16"))
