@@ -168,9 +168,10 @@ bool kt_opener_node_policy(struct kt_opener_ops *ops, const struct kt_opener_req
                            struct kt_opener_answer *answer, struct kt_error *err)
 {
     KT_CLEANUP(kt_tpm_node_done) struct kt_tpm_node node;
-    struct kt_recipient_source source = {.dirfd = -1};
+    struct kt_recipient_source source = source_of(ops);
 
     (void)request;
+    kt_tpm_node_init(&node, &source);
     answer->tpm = calloc(1, sizeof(*answer->tpm));
     if (!answer->tpm)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
@@ -178,8 +179,7 @@ bool kt_opener_node_policy(struct kt_opener_ops *ops, const struct kt_opener_req
         return true;
     if (!kt_opener_open_folder(ops, err))
         return false;
-    source = source_of(ops);
-    kt_tpm_node_init(&node, &source);
+    source.dirfd = ops->folder;
     if (!kt_tpm_node_read(&node, false, err))
         return false;
     answer->tpm->there = true;
