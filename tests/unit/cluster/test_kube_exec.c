@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define V1 "client.authentication.k8s.io/v1"
 
@@ -36,25 +37,38 @@ static bool is(const struct kt_secret *secret, const char *text)
     return secret && kt_secret_len(secret) == strlen(text) && memcmp(kt_secret_view(secret), text, strlen(text)) == 0;
 }
 
+/* No terminal, and something to read: not for the plugin. */
+static void put_stdin(void)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "line\n", 5), 5);
+    assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void runs_with_arguments_and_environment(void **state)
 {
     const struct scratch *s = *state;
     struct kt_error err = KT_ERROR_INIT;
+    put_stdin();
     setenv("KEYTURN_EXEC_TEST", "ours", 1);
     setenv("KEYTURN_EXEC_KEPT", "kept", 1);
     KT_CLEANUP(kt_kubeconfig_free_p)
     struct kt_kubeconfig *config =
         make(s,
              "#!/bin/sh\nprintf '%s' \"$KUBERNETES_EXEC_INFO\" >\"$0.info\"\nread line && exit 3\n"
-             "printf '{\"kind\":\"ExecCredential\",\"apiVersion\":\"" V1 "\",\"status\":{\"token\":\"%s-%s-%s\","
-             "\"expirationTimestamp\":\"2026-11-23T09:00:00.5Z\"}}\\n' \"$1\" \"$KEYTURN_EXEC_TEST\" "
+             "n=$(tr '\\0' '\\n' </proc/$$/environ | grep -c ^KEYTURN_EXEC_TEST=)\n"
+             "printf '{\"kind\":\"ExecCredential\",\"apiVersion\":\"" V1 "\",\"status\":{\"token\":\"%s-%s-%s-%s\","
+             "\"expirationTimestamp\":\"2026-11-23T09:00:00.5Z\"}}\\n' \"$1\" \"$n\" \"$KEYTURN_EXEC_TEST\" "
              "\"$KEYTURN_EXEC_KEPT\"\n",
              "args: [a b]\n      env: [{name: KEYTURN_EXEC_TEST, value: theirs}]\n"
              "      interactiveMode: IfAvailable\n      provideClusterInfo: true");
     struct kt_kube_credential credential = {.token = NULL};
     if (!kt_kube_exec_run(config, &credential, &err))
         fail_msg("%s", err.message);
-    assert_true(is(credential.token, "a b-theirs-kept"));
+    assert_true(is(credential.token, "a b-1-theirs-kept"));
     assert_null(credential.key);
     assert_int_equal(credential.expires_s, 1795424400);
     kt_kube_credential_done(&credential);

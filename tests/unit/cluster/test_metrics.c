@@ -172,6 +172,14 @@ static void bounds_lines(void **state)
     assert_false(parse(KT_SLICE(text.data, text.len), 1000, &err));
     assert_non_null(strstr(err.message, "line 4: "));
     kt_text_done(&text);
+    /* Cut, it would still be a number, and another one. */
+    kt_text_init(&text, 1 << 20);
+    kt_text_add(&text, SOMETHING RELOAD "s_total{status=\"success\"} ");
+    for (size_t i = 0; i < KT_METRICS_LINE_MAX; i++)
+        kt_text_add(&text, "0");
+    kt_text_add(&text, "5\n");
+    assert_false(parse(KT_SLICE(text.data, text.len), 1000, &err));
+    kt_text_done(&text);
 }
 
 /* Rotations over years, several providers: the last that Status returned counts, and room is bounded. */
