@@ -26,7 +26,7 @@ const struct kt_command kt_commands[] = {
     {"recovery verify", "", "Prove that a recovery key opens the keyring", kt_command_recovery_verify},
     {"recovery use", "", "Bring this node back with the recovery key", kt_command_recovery_use},
     {"recovery replace", "", "Replace the recovery key, also one that is lost", kt_command_recovery_replace},
-    {"config show", "", "Print the EncryptionConfiguration for a fresh cluster", kt_command_config_show},
+    {"config show", "", "Print or write the EncryptionConfiguration of the keyring", kt_command_config_show},
     {"version", "", "Print the release", kt_command_version},
     {NULL, NULL, NULL, NULL},
 };

@@ -3,12 +3,19 @@
 
 #define NO_DIGIT 0xffu
 
-static const char BASE64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char BASE16[] = "0123456789abcdef";
 
 size_t kt_base64_len(size_t n)
 {
     return n / 3 * 4 + (n % 3 > 0 ? 4 : 0);
+}
+
+/* Without a table and without a branch on the value: key bytes pass through here, and an index into memory, or a jump,
+ * can be seen from beside. A difference that went below zero has all its high bits set. */
+static char base64_char(uint32_t v)
+{
+    uint32_t c = v + 'A' + ((25 - v) >> 8 & 6) - ((51 - v) >> 8 & 75) - ((61 - v) >> 8 & 15) + ((62 - v) >> 8 & 3);
+    return (char)(uint8_t)c;
 }
 
 void kt_base64_encode(struct kt_slice bytes, char *ret)
@@ -18,35 +25,48 @@ void kt_base64_encode(struct kt_slice bytes, char *ret)
         uint32_t group = (uint32_t)bytes.data[i] << 16;
         group |= n > 1 ? (uint32_t)bytes.data[i + 1] << 8 : 0;
         group |= n > 2 ? (uint32_t)bytes.data[i + 2] : 0;
-        *ret++ = BASE64[group >> 18];
-        *ret++ = BASE64[group >> 12 & 63];
-        *ret++ = n > 1 ? BASE64[group >> 6 & 63] : '=';
-        *ret++ = n > 2 ? BASE64[group & 63] : '=';
+        *ret++ = base64_char(group >> 18);
+        *ret++ = base64_char(group >> 12 & 63);
+        *ret++ = n > 1 ? base64_char(group >> 6 & 63) : '=';
+        *ret++ = n > 2 ? base64_char(group & 63) : '=';
     }
     *ret = '\0';
 }
 
+/* All bits set where first <= c <= last. */
+static uint32_t is_within(uint32_t c, uint32_t first, uint32_t last)
+{
+    return 0u - ((first - 1 - c) >> 31 & (c - last - 1) >> 31);
+}
+
+/* NO_DIGIT or more: it is none. */
 static uint32_t base64_digit(uint8_t c)
 {
-    if (c >= 'A' && c <= 'Z')
-        return (uint32_t)c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return (uint32_t)c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return (uint32_t)c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : NO_DIGIT;
+    static const struct {
+        uint32_t first;
+        uint32_t last;
+        uint32_t value;
+    } ranges[] = {{'A', 'Z', 0}, {'a', 'z', 26}, {'0', '9', 52}, {'+', '+', 62}, {'/', '/', 63}};
+    uint32_t digit = 0;
+    uint32_t found = 0;
+    for (size_t i = 0; i < KT_ARRAY_LEN(ranges); i++) {
+        uint32_t in = is_within(c, ranges[i].first, ranges[i].last);
+        digit |= in & (c - ranges[i].first + ranges[i].value);
+        found |= in;
+    }
+    return digit | (~found & NO_DIGIT);
 }
 
 /* Only digits, and the bits that no byte uses are zero: each string of bytes has one spelling. */
 static bool base64_digits_fit(const uint8_t *digits, size_t n)
 {
+    uint32_t all = 0;
     uint32_t last = 0;
     for (size_t i = 0; i < n; i++) {
         last = base64_digit(digits[i]);
-        if (last == NO_DIGIT)
-            return false;
+        all |= last;
     }
-    return n % 4 == 0 || (last & (n % 4 == 2 ? 0x0fu : 0x03u)) == 0;
+    return all < 64 && (n % 4 == 0 || (last & (n % 4 == 2 ? 0x0fu : 0x03u)) == 0);
 }
 
 bool kt_base64_decode(struct kt_slice text, uint8_t *ret, size_t cap, size_t *ret_len)

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define KT_SECRET_MAX 65536u
+#define KT_SECRET_MAX 131072u
 
 struct kt_secret;
 

@@ -1,85 +1,101 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "encconfig/render.h"
 
-#include "base/printable.h"
+#include "encconfig/render_parts.h"
 
-#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
-#define RENDERED_MAX 4096u
-#define ENDPOINT_MAX 512u
-
-static const char head[] = "apiVersion: apiserver.config.k8s.io/v1\n"
-                           "kind: EncryptionConfiguration\n"
-                           "resources:\n"
-                           "  - resources:\n"
-                           "      - secrets\n"
-                           "    providers:\n"
-                           "      - kms:\n"
-                           "          apiVersion: v2\n"
-                           "          name: ";
-static const char middle[] = "\n"
-                             "          endpoint: ";
-static const char tail[] = "\n"
-                           "          timeout: 3s\n"
-                           "      - identity: {}\n";
-
-/* Whether a plain scalar reads back as this very string, in YAML 1.1 (which sigs.k8s.io/yaml reads) and 1.2. What
- * begins with a letter and goes on in these is no number, date, indicator or comment; then it is one of these words at
- * worst, and a colon only ends a key where a blank or the end comes next. */
-static bool is_plain(const char *text)
+void kt_render_put_bytes(struct kt_render_out *out, const void *bytes, size_t len)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/:@~+-";
-    static const char *const words[] = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"};
-    if (!isalpha((unsigned char)text[0]) || text[strspn(text, allowed)] != '\0' || text[strlen(text) - 1] == ':')
-        return false;
-    for (size_t i = 0; i < KT_ARRAY_LEN(words); i++) {
-        if (strcasecmp(text, words[i]) == 0)
-            return false;
+    if (out->data)
+        memcpy(out->data + out->len, bytes, len);
+    out->len += len;
+}
+
+void kt_render_put(struct kt_render_out *out, const char *text)
+{
+    kt_render_put_bytes(out, text, strlen(text));
+}
+
+static void add_provider(struct kt_render_plan *plan, unsigned provider)
+{
+    for (size_t i = 0; i < plan->n_providers; i++) {
+        if (plan->providers[i] == provider)
+            return;
+    }
+    plan->providers[plan->n_providers++] = provider;
+}
+
+static void order(struct kt_render_plan *plan)
+{
+    const struct kt_encconfig_fresh *fresh = plan->fresh;
+    if (!fresh->enabled)
+        add_provider(plan, KT_RENDER_IDENTITY);
+    for (size_t i = 0; i < fresh->n_keys; i++)
+        add_provider(plan, fresh->keys[i].kind);
+    if (fresh->enabled && !fresh->strict)
+        add_provider(plan, KT_RENDER_IDENTITY);
+}
+
+static bool check(const struct kt_encconfig_fresh *fresh, struct kt_error *err)
+{
+    if (fresh->n_keys == 0)
+        return kt_fail(err, KT_E_REFUSED, "expected a key to render, found none");
+    for (size_t i = 0; i < fresh->n_keys; i++) {
+        const struct kt_encconfig_key *key = &fresh->keys[i];
+        if (key->kind < KT_ENCCONFIG_KMS || key->kind > KT_ENCCONFIG_SECRETBOX)
+            return kt_fail(err, KT_E_INTERNAL, "a key of no kind that can be rendered: %d", (int)key->kind);
+        if (key->kind == KT_ENCCONFIG_KMS || fresh->masked)
+            continue;
+        if (!key->bytes || kt_secret_len(key->bytes) > KT_ENCCONFIG_KEY_MAX)
+            return kt_fail(err, KT_E_INTERNAL, "expected the bytes of inline key %zu, found none", i + 1);
     }
     return true;
 }
 
-/* In double quotes, with \U for all that is not ASCII: some of it ends a line in YAML 1.1. */
-static void add_quoted(struct kt_text *out, const char *text)
+static bool make_plan(const struct kt_encconfig_fresh *fresh, struct kt_render_plan *ret, struct kt_error *err)
 {
-    kt_text_add(out, "\"");
-    while (*text != '\0') {
-        uint32_t c = 0;
-        text += kt_utf8_decode(text, &c);
-        if (c == '"' || c == '\\')
-            kt_text_add(out, "\\%c", (char)c);
-        else if (c >= ' ' && c <= '~')
-            kt_text_add(out, "%c", (char)c);
-        else
-            kt_text_add(out, "\\U%08x", (unsigned)(c == KT_NOT_UTF8 ? 0xfffdu : c));
-    }
-    kt_text_add(out, "\"");
-}
-
-static void add_scalar(struct kt_text *out, const char *text)
-{
-    if (is_plain(text))
-        kt_text_add(out, "%s", text);
-    else
-        add_quoted(out, text);
-}
-
-bool kt_encconfig_render_fresh(const struct kt_encconfig_fresh *fresh, struct kt_bytes *ret, struct kt_error *err)
-{
-    KT_CLEANUP(kt_text_done) struct kt_text text = {.data = NULL};
-    char endpoint[ENDPOINT_MAX];
+    *ret = (struct kt_render_plan){.fresh = fresh};
     /* kube-apiserver's form of an abstract socket is unix:///@name. */
-    int len =
-        snprintf(endpoint, sizeof(endpoint), "unix://%s%s", fresh->kms_socket[0] == '@' ? "/" : "", fresh->kms_socket);
-    if (len < 0 || (size_t)len >= sizeof(endpoint))
+    int len = snprintf(ret->endpoint, sizeof(ret->endpoint), "unix://%s%s", fresh->kms_socket[0] == '@' ? "/" : "",
+                       fresh->kms_socket);
+    if (len < 0 || (size_t)len >= sizeof(ret->endpoint))
         return kt_fail(err, KT_E_USAGE, "the socket's path is too long");
-    kt_text_init(&text, RENDERED_MAX);
-    kt_text_add(&text, "%s", head);
-    add_scalar(&text, fresh->provider);
-    kt_text_add(&text, "%s", middle);
-    add_scalar(&text, endpoint);
-    kt_text_add(&text, "%s", tail);
-    return kt_text_take(&text, ret, err);
+    if (!check(fresh, err))
+        return false;
+    order(ret);
+    return true;
+}
+
+static bool has_inline(const struct kt_encconfig_fresh *fresh)
+{
+    for (size_t i = 0; i < fresh->n_keys; i++) {
+        if (fresh->keys[i].kind != KT_ENCCONFIG_KMS)
+            return true;
+    }
+    return false;
+}
+
+struct kt_secret *kt_encconfig_render(const struct kt_encconfig_fresh *fresh, struct kt_error *err)
+{
+    struct kt_render_plan plan;
+    struct kt_render_out out = {.data = NULL};
+    if (!make_plan(fresh, &plan, err))
+        return NULL;
+    void (*const form)(const struct kt_render_plan *, struct kt_render_out *) =
+        has_inline(fresh) ? kt_render_json : kt_render_yaml;
+    form(&plan, &out);
+    if (out.len > KT_SECRET_MAX) {
+        kt_fail(err, KT_E_REFUSED, "the configuration would have %zu bytes: expected at most %u", out.len,
+                KT_SECRET_MAX);
+        kt_error_hint(err, "retire keys that nothing is stored under any more (keyturn retire)");
+        return NULL;
+    }
+    struct kt_secret *secret = kt_secret_new(out.len, err);
+    if (!secret)
+        return NULL;
+    out = (struct kt_render_out){.data = kt_secret_bytes(secret)};
+    form(&plan, &out);
+    return secret;
 }

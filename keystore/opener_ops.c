@@ -320,7 +320,9 @@ static bool edit(struct kt_opener_ops *ops, const struct kt_opener_request *requ
 static bool render(struct kt_opener_ops *ops, const struct kt_opener_request *request, struct kt_opener_answer *answer,
                    struct kt_error *err)
 {
-    if (request->offered.len > 0 || request->accept_older)
+    bool another = request->offered.len > 0 && !kt_slice_equal(request->offered, request->current);
+
+    if (another || request->accept_older)
         return kt_fail(err, KT_E_REFUSED, "only the keyring in force is rendered, found another one offered");
     return open_keyring(ops, request, answer, err);
 }

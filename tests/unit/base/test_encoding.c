@@ -71,6 +71,31 @@ static void all_lengths_and_bytes_come_back(void **state)
     }
 }
 
+/* Every character there is, in each place of a group. */
+static void each_digit_has_its_value(void **state)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    (void)state;
+    for (unsigned c = 0; c < 256; c++) {
+        const char *at = c ? strchr(alphabet, (int)c) : NULL;
+        for (unsigned place = 0; place < 4; place++) {
+            uint8_t text[4] = {'A', 'A', 'A', 'A'};
+            uint8_t bytes[3] = {0};
+            char back[5] = "";
+            size_t len = 0;
+            text[place] = (uint8_t)c;
+            bool padding = c == '=' && place == 3; /* "AAA=" is two bytes */
+            assert_int_equal(kt_base64_decode(KT_SLICE(text, 4), bytes, 3, &len), at != NULL || padding);
+            if (!at)
+                continue;
+            uint32_t group = (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2];
+            assert_int_equal(group, (uint32_t)(at - alphabet) << (18 - 6 * place));
+            kt_base64_encode(KT_SLICE(bytes, 3), back);
+            assert_memory_equal(back, text, 4);
+        }
+    }
+}
+
 static void base64_refuses(void **state)
 {
     (void)state;
@@ -149,6 +174,7 @@ int main(void)
         cmocka_unit_test(encodes_the_vectors),
         cmocka_unit_test(decodes_the_vectors),
         cmocka_unit_test(all_lengths_and_bytes_come_back),
+        cmocka_unit_test(each_digit_has_its_value),
         cmocka_unit_test(base64_refuses),
         cmocka_unit_test(base64_has_one_spelling),
         cmocka_unit_test(hex_refuses),

@@ -262,7 +262,7 @@ static void test_read_secret(void **state)
     put_pattern(s, "big", KT_SECRET_MAX + 1);
     assert_int_equal(fchmodat(s->dir, "big", 0600, 0), 0);
     assert_null(kt_file_read_secret(s->dir, "big", &rules, &err));
-    expect_error(&err, KT_E_IO, "larger than 65536 bytes");
+    expect_error(&err, KT_E_IO, "larger than 131072 bytes");
 }
 
 /* A child appends and cuts all the while; what is read is bounded, and a secret is never one of two sizes mixed. */

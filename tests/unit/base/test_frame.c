@@ -189,9 +189,9 @@ static void test_secret(void **state)
     assert_true(kt_frame_send(p.a, KT_SLICE("", 0), FOREVER, NULL));
     assert_null(kt_frame_recv_secret(p.b, 16, FOREVER, &err));
     expect_error(&err, KT_E_IO, "an empty message");
-    assert_int_equal(send(p.a, "\0\1\0\1", 4, 0), 4);
+    assert_int_equal(send(p.a, "\0\2\0\1", 4, 0), 4);
     assert_null(kt_frame_recv_secret(p.b, SIZE_MAX, FOREVER, &err));
-    expect_error(&err, KT_E_IO, "a message of 65537 bytes, at most 65536");
+    expect_error(&err, KT_E_IO, "a message of 131073 bytes, at most 131072");
 }
 
 int main(void)

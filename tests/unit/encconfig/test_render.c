@@ -4,6 +4,7 @@
 #include "tests/unit/base/unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -58,19 +59,34 @@ static const struct {
     {"/x/\xc3\xa9\xe2\x80\xa8", "\"unix:///x/\\U000000e9\\U00002028\""},
 };
 
+static const struct kt_encconfig_key KMS = {.kind = KT_ENCCONFIG_KMS};
+
+static struct kt_encconfig_fresh fresh_of(const char *provider, const char *socket)
+{
+    return (struct kt_encconfig_fresh){
+        .provider = provider, .kms_socket = socket, .keys = &KMS, .n_keys = 1, .enabled = true};
+}
+
+static char *text_of(struct kt_secret *rendered)
+{
+    assert_non_null(rendered);
+    char *text = strndup((const char *)kt_secret_view(rendered), kt_secret_len(rendered));
+    assert_non_null(text);
+    kt_secret_free(rendered);
+    return text;
+}
+
 static void expect_rendered(const char *provider, const char *socket, const char *name, const char *endpoint)
 {
-    const struct kt_encconfig_fresh fresh = {.provider = provider, .kms_socket = socket};
-    struct kt_error err = KT_ERROR_INIT;
-    KT_CLEANUP_BYTES struct kt_bytes rendered = {0};
+    const struct kt_encconfig_fresh fresh = fresh_of(provider, socket);
     char want[1024];
     snprintf(want, sizeof(want),
              "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n  - resources:\n"
              "      - secrets\n    providers:\n      - kms:\n          apiVersion: v2\n          name: %s\n"
              "          endpoint: %s\n          timeout: 3s\n      - identity: {}\n",
              name, endpoint);
-    assert_true(kt_encconfig_render_fresh(&fresh, &rendered, &err));
-    assert_string_equal((const char *)rendered.data, want);
+    KT_CLEANUP(kt_free_p) char *rendered = text_of(kt_encconfig_render(&fresh, NULL));
+    assert_string_equal(rendered, want);
 }
 
 static void values_are_quoted_where_yaml_needs_it(void **state)
@@ -101,15 +117,13 @@ static void values_read_back(void **state)
     (void)state;
     for (size_t i = 0; i < KT_ARRAY_LEN(PROVIDERS); i++) {
         for (size_t k = 0; k < KT_ARRAY_LEN(SOCKETS); k++) {
-            const struct kt_encconfig_fresh fresh = {.provider = PROVIDERS[i].provider,
-                                                     .kms_socket = SOCKETS[k].socket};
-            KT_CLEANUP_BYTES struct kt_bytes rendered = {0};
+            const struct kt_encconfig_fresh fresh = fresh_of(PROVIDERS[i].provider, SOCKETS[k].socket);
             char endpoint[128];
             snprintf(endpoint, sizeof(endpoint), "unix://%s%s", SOCKETS[k].socket[0] == '@' ? "/" : "",
                      SOCKETS[k].socket);
-            assert_true(kt_encconfig_render_fresh(&fresh, &rendered, NULL));
+            KT_CLEANUP(kt_free_p) char *rendered = text_of(kt_encconfig_render(&fresh, NULL));
             KT_CLEANUP(kt_yaml_free_p)
-            struct kt_yaml *yaml = kt_yaml_parse(kt_bytes_view(&rendered), "rendered", KT_E_CONFIG, NULL);
+            struct kt_yaml *yaml = kt_yaml_parse(kt_slice_str(rendered), "rendered", KT_E_CONFIG, NULL);
             assert_non_null(yaml);
             expect_text(yaml, kt_yaml_get(kms_of(yaml), "name"), PROVIDERS[i].provider);
             expect_text(yaml, kt_yaml_get(kms_of(yaml), "endpoint"), endpoint);
@@ -122,12 +136,40 @@ static void a_path_without_end_is_refused(void **state)
     (void)state;
     static char path[2048];
     struct kt_error err = KT_ERROR_INIT;
-    KT_CLEANUP_BYTES struct kt_bytes rendered = {0};
     memset(path, '/', sizeof(path) - 1);
-    const struct kt_encconfig_fresh fresh = {.provider = "keyturn", .kms_socket = path};
-    assert_false(kt_encconfig_render_fresh(&fresh, &rendered, &err));
+    const struct kt_encconfig_fresh fresh = fresh_of("keyturn", path);
+    assert_null(kt_encconfig_render(&fresh, &err));
     assert_int_equal(err.code, KT_E_USAGE);
-    assert_null(rendered.data);
+}
+
+/* Last to write under the plugin, first to write in clear again, not there at all where nothing may be read in clear.
+ */
+static void identity_stands_where_it_belongs(void **state)
+{
+    static const char kms[] = "      - kms:\n";
+    static const char identity[] = "      - identity: {}\n";
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct kt_encconfig_fresh fresh = fresh_of("keyturn", "/a");
+        fresh.enabled = i & 1;
+        fresh.strict = i & 2;
+        KT_CLEANUP(kt_free_p) char *text = text_of(kt_encconfig_render(&fresh, NULL));
+        const char *at = strstr(text, identity);
+        assert_non_null(strstr(text, kms));
+        assert_int_equal(at == NULL, fresh.enabled && fresh.strict);
+        assert_true(!at || (at > strstr(text, kms)) == fresh.enabled);
+        assert_true(!at || !strstr(at + 1, identity));
+    }
+}
+
+static void no_key_is_no_configuration(void **state)
+{
+    (void)state;
+    struct kt_error err = KT_ERROR_INIT;
+    struct kt_encconfig_fresh fresh = fresh_of("keyturn", "/a");
+    fresh.n_keys = 0;
+    assert_null(kt_encconfig_render(&fresh, &err));
+    assert_int_equal(err.code, KT_E_REFUSED);
 }
 
 int main(void)
@@ -136,6 +178,8 @@ int main(void)
         cmocka_unit_test(values_are_quoted_where_yaml_needs_it),
         cmocka_unit_test(values_read_back),
         cmocka_unit_test(a_path_without_end_is_refused),
+        cmocka_unit_test(identity_stands_where_it_belongs),
+        cmocka_unit_test(no_key_is_no_configuration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
