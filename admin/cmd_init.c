@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/init.h"
+#include "admin/key_type.h"
 #include "admin/terminal.h"
 #include "base/file.h"
 #include "base/printable.h"
+#include "keystore/key_name.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { OPTION_DIR = 0x200, OPTION_NODE, OPTION_PROVIDER, OPTION_ALLOW_UID, OPTION_RECOVERY_OUT };
+enum { OPTION_DIR = 0x200, OPTION_NODE, OPTION_PROVIDER, OPTION_ALLOW_AESGCM, OPTION_ALLOW_UID, OPTION_RECOVERY_OUT };
 
 static const struct argp_option own_options[] = {
     {.name = "dir", .key = OPTION_DIR, .arg = "DIR", .doc = "Keep everything in DIR, under the present user"},
     {.name = "node", .key = OPTION_NODE, .arg = "NAME", .doc = "Name of this node (default: the host's)"},
     {.name = "provider", .key = OPTION_PROVIDER, .arg = "TYPE", .doc = "kms (default), aescbc or secretbox"},
+    {.name = "allow-aesgcm", .key = OPTION_ALLOW_AESGCM, .doc = "Let --provider be aesgcm"},
     {.name = "allow-uid",
      .key = OPTION_ALLOW_UID,
      .arg = "UID",
@@ -32,14 +35,8 @@ static const struct argp_option own_options[] = {
 
 struct arguments {
     struct kt_init init;
-    bool inline_provider;
+    bool allow_aesgcm;
 };
-
-static error_t take_provider(struct arguments *arguments, const char *arg)
-{
-    arguments->inline_provider = strcmp(arg, "aescbc") == 0 || strcmp(arg, "secretbox") == 0;
-    return arguments->inline_provider || strcmp(arg, "kms") == 0 ? 0 : EINVAL;
-}
 
 static error_t take(int key, char *arg, void *closure)
 {
@@ -52,7 +49,11 @@ static error_t take(int key, char *arg, void *closure)
         arguments->init.node = arg;
         return 0;
     case OPTION_PROVIDER:
-        return take_provider(arguments, arg);
+        arguments->init.type = kt_key_type_parse(arg);
+        return arguments->init.type ? 0 : EINVAL;
+    case OPTION_ALLOW_AESGCM:
+        arguments->allow_aesgcm = true;
+        return 0;
     case OPTION_ALLOW_UID:
         return kt_init_take_uid(&arguments->init.allow_uids, arg);
     case OPTION_RECOVERY_OUT:
@@ -61,15 +62,6 @@ static error_t take(int key, char *arg, void *closure)
     default:
         return kt_init_take_tpm(&arguments->init, key, arg);
     }
-}
-
-static bool check_supported(const struct arguments *arguments, struct kt_error *err)
-{
-    if (arguments->inline_provider) {
-        kt_fail(err, KT_E_UNSUPPORTED, "this release does not manage aescbc and secretbox keys yet");
-        return kt_error_hint(err, "--provider kms keeps the keys out of the EncryptionConfiguration file");
-    }
-    return true;
 }
 
 /* Whoever cannot be asked, or shown a recovery key, has to say so by options. */
@@ -145,34 +137,43 @@ static void print_plan(const struct kt_init *init)
                KT_PRINTABLE(init->config->state_dir), init->config->node, KT_PRINTABLE(init->config_path));
 }
 
-static void print_text(const struct kt_init *init)
+/* An inline key is in the file, in the form that k3s and RKE2 give it. */
+static void print_next(const struct kt_init *init)
 {
-    const bool system = !init->dir;
-    if (init->options->dry_run) {
-        print_plan(init);
-        return;
-    }
-    printf("%s: keyring generation 1 with one key (kmskey), for node %s and the recovery key.\n",
-           KT_PRINTABLE(init->config->state_dir), init->config->node);
-    if (init->finished_earlier)
-        printf("An earlier init made it and was cut short; now there is %s too. The recovery key is the one that\n"
-               "the earlier init gave out; this one wrote none.\n",
-               KT_PRINTABLE(init->config_path));
-    else if (init->recovery_out)
-        printf("%s: the recovery key. It was proved to open the keyring; move it off this machine.\n",
-               KT_PRINTABLE(init->recovery_out));
+    const char *file = init->type == KT_KEY_KMS ? "encryption-config.yaml" : "encryption-config.json";
     puts("\nNext:");
-    if (system) {
+    if (!init->dir) {
         puts("  systemctl enable --now keyturnd-kms.socket keyturnd-control.socket keyturnd.service");
         if (init->allow_uids.n > 0)
             puts("  (systemctl edit keyturnd-kms.socket, [Socket] SocketMode=0666: so that the further users can "
                  "connect)");
-        puts("  mkdir -p /etc/kubernetes/enc && keyturn config show > /etc/kubernetes/enc/encryption-config.yaml");
+        printf("  mkdir -p /etc/kubernetes/enc && keyturn config show --out /etc/kubernetes/enc/%s\n", file);
     } else {
         printf("  keyturnd --config %s &\n", KT_SHELL(init->config_path));
-        printf("  keyturn config show --config %s > encryption-config.yaml\n", KT_SHELL(init->config_path));
+        printf("  keyturn config show --config %s --out %s\n", KT_SHELL(init->config_path), file);
     }
     puts("  kube-apiserver ... --encryption-provider-config=FILE --encryption-provider-config-automatic-reload=true");
+}
+
+static void print_text(const struct kt_init *init)
+{
+    if (init->options->dry_run) {
+        print_plan(init);
+        return;
+    }
+    if (init->finished_earlier) {
+        printf("%s: keyring generation 1, for node %s and the recovery key.\n"
+               "An earlier init made it and was cut short; now there is %s too. The recovery key is the one that\n"
+               "the earlier init gave out; this one wrote none.\n",
+               KT_PRINTABLE(init->config->state_dir), init->config->node, KT_PRINTABLE(init->config_path));
+    } else {
+        printf("%s: keyring generation 1 with one key (%s), for node %s and the recovery key.\n",
+               KT_PRINTABLE(init->config->state_dir), kt_key_name_first(init->type), init->config->node);
+        if (init->recovery_out)
+            printf("%s: the recovery key. It was proved to open the keyring; move it off this machine.\n",
+                   KT_PRINTABLE(init->recovery_out));
+    }
+    print_next(init);
 }
 
 static bool print(const struct kt_init *init, struct kt_error *err)
@@ -201,13 +202,14 @@ static bool print(const struct kt_init *init, struct kt_error *err)
 
 int kt_command_init(int argc, char **argv)
 {
-    struct arguments arguments = {0};
+    struct arguments arguments = {.init = {.type = KT_KEY_KMS}};
     struct kt_command_line line = {
         .command = kt_command_find("init"), .own = own_options, .take = take, .closure = &arguments};
     kt_command_parse(&line, argc, argv);
     arguments.init.options = &line.options;
     struct kt_error err = KT_ERROR_INIT;
-    bool done = check_supported(&arguments, &err) && run(&arguments.init, &err) && print(&arguments.init, &err);
+    bool done = kt_key_type_allowed(arguments.init.type, arguments.allow_aesgcm, &err) && run(&arguments.init, &err) &&
+                print(&arguments.init, &err);
     kt_state_dir_free(arguments.init.staged);
     free(arguments.init.config);
     free(arguments.init.policy);

@@ -42,6 +42,7 @@ int kt_command_init(int argc, char **argv);
 int kt_command_status(int argc, char **argv);
 int kt_command_probe(int argc, char **argv);
 int kt_command_key_list(int argc, char **argv);
+int kt_command_key_import(int argc, char **argv);
 int kt_command_keyring_show(int argc, char **argv);
 int kt_command_keyring_offer(int argc, char **argv);
 int kt_command_node_check(int argc, char **argv);

@@ -20,6 +20,7 @@ struct kt_init {
     const char *node;         /* --node, or NULL: the host's name */
     const char *recovery_out; /* --recovery-out, or NULL: the terminal */
     struct kt_ids allow_uids; /* --allow-uid */
+    enum kt_key_type type;    /* --provider: of the first key */
     bool tpm;                 /* --tpm, or one of the three below */
     bool no_tpm;              /* --no-tpm, of nodes that join */
     const char *tcti;         /* --tcti, or NULL: the default */

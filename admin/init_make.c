@@ -3,6 +3,7 @@
 #include "admin/opener_local.h"
 #include "admin/recovery_prove.h"
 #include "base/file.h"
+#include "keystore/key_name.h"
 #include "keystore/recovery_key.h"
 
 #include <errno.h>
@@ -128,8 +129,8 @@ bool kt_init_found(struct kt_init *init, struct kt_bytes *ret_document, struct k
         .recovery_key = recovery,
         .node = init->config->node,
         .kind = init->config->recipient,
-        .type = KT_KEY_KMS,
-        .key_name = "kmskey",
+        .type = init->type,
+        .key_name = kt_key_name_first(init->type),
         .now = kt_clock_real_s(),
         .tpm_policy = init->policy,
     };

@@ -11,6 +11,7 @@ const struct kt_command kt_commands[] = {
     {"status", "", "Show stage, keys and what serves them", kt_command_status},
     {"probe", "", "Wrap and unwrap one random DEK seed over the KMS socket", kt_command_probe},
     {"key list", "", "List the keys of the keyring, in order", kt_command_key_list},
+    {"key import", "", "Take a key that comes from elsewhere into the keyring", kt_command_key_import},
     {"keyring show", "", "Show what the keyring says, without secrets", kt_command_keyring_show},
     {"keyring offer", "FILE", "Offer a newer keyring to this node", kt_command_keyring_offer},
     {"node request", "", "Ask to join: write a request for a member to approve", kt_command_node_request},
@@ -32,9 +33,9 @@ const struct kt_command kt_commands[] = {
 };
 
 const char *const kt_commands_to_come[] = {
-    "prepare",     "rotate",        "reencrypt",  "rotate-keys",  "retire",      "enable",       "disable",
-    "migrate",     "census",        "doctor",     "config check", "config diff", "config apply", "config rollback",
-    "config wire", "config unwire", "key import", "key restore",  "sync",        "audit",        NULL,
+    "prepare",     "rotate",        "reencrypt",   "rotate-keys",  "retire",      "enable",       "disable",
+    "migrate",     "census",        "doctor",      "config check", "config diff", "config apply", "config rollback",
+    "config wire", "config unwire", "key restore", "sync",         "audit",       NULL,
 };
 
 static const char usage_text[] = "Usage: keyturn COMMAND [OPTION...]\n"

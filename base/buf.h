@@ -76,8 +76,8 @@ void kt_text_add_bytes(struct kt_text *t, const void *bytes, size_t n);
 bool kt_text_take(struct kt_text *t, struct kt_bytes *ret, struct kt_error *err) KT_MUST_CHECK;
 
 /* RFC 4648 base64 (standard alphabet, padded) and base16 (lower case). Decoders are strict: no white space, no other
- * alphabet, canonical padding. Base64 takes as long whatever the bytes are, and whether the text is good or not, so that
- * keys may be written so and read; base16 does not. */
+ * alphabet, canonical padding. Base64 takes as long whatever the bytes are, and whether the text is good or not, so
+ * that keys may be written so and read; base16 does not. */
 size_t kt_base64_len(size_t n);                          /* without the NUL */
 void kt_base64_encode(struct kt_slice bytes, char *ret); /* kt_base64_len + 1 */
 bool kt_base64_decode(struct kt_slice text, uint8_t *ret, size_t cap, size_t *ret_len) KT_MUST_CHECK;

@@ -180,7 +180,7 @@ class Refuses(Case):
         self.expect(self.keyturn("recovery", "verify", "--config", self.config, "--key-file", self.recovery), 0)
 
     def test_wrong_use(self):
-        cases = [(["--tpm-policy", "pcr:md5:7"], 2, "USAGE"), (["--tpm-policy", "pcr:sha256:11"], 3, "REFUSED"), (["--provider", "aescbc"], 2, "UNSUPPORTED"), (["--node", "Not_A_Name"], 2, "USAGE"),
+        cases = [(["--tpm-policy", "pcr:md5:7"], 2, "USAGE"), (["--tpm-policy", "pcr:sha256:11"], 3, "REFUSED"), (["--provider", "aesgcm"], 3, "REFUSED"), (["--node", "Not_A_Name"], 2, "USAGE"),
                  (["--node", "recovery"], 2, "USAGE"), (["--node", "x" * 64], 2, "USAGE"), (["--node", "a..b"], 2, "USAGE"),
                  (["--node", "a-.b"], 2, "USAGE"), (["--node", "a.-b"], 2, "USAGE"), (["--node", ""], 2, "USAGE"), (["--node", 'a"\nb: c'], 2, "USAGE"),
                  (["--allow-uid", "65534"], 2, "USAGE"), (["--allow-uid", "1", "--allow-uid", "65534", "--dry-run"], 2, "USAGE")]

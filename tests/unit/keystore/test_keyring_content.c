@@ -204,18 +204,6 @@ static void test_list_entries(void **state)
         {ids[2], ids[0], CONTENT, "expected each key id once in keys and archive"},
         {ids[0], "- id: 0123", CONTENT, "id: expected 32 hex digits"},
         {"name: second", "name: kmskey", CONTENT, "expected different names"},
-        {"name: second", "name: \"a\\tb\"", CONTENT, "expected a name of 1 to 253"},
-        {"name: second", "name: \"a \"", CONTENT, "expected a name of 1 to 253"},
-        {"name: second", "name: \"a\\u2028b\"", CONTENT, "expected a name of 1 to 253"},
-        {"name: second", "name: \"\\u202eb\"", CONTENT, "expected a name of 1 to 253"},
-        {"name: second", "name: \"\\U0001f511\"", CONTENT, "expected a name of 1 to 253"},
-        {"name: second", "name: \"a\\0b\"", CONTENT, ""},
-        {"name: third", "name: \"\"", CONTENT, "archived key"},
-        {"name: second", "name: \"-:._\"", KT_OK, NULL},
-        {"name: second", "name: \"a b\"", KT_OK, NULL},
-        {"name: second", "name: aescbckey-2022-04-21T23:01:02+07:00", KT_OK, NULL},
-        {"name: second", "name: \"\\u5bc6\\u94a5 1\"", KT_OK, NULL},
-        {"name: second", "name: \xc3\xa4", KT_OK, NULL},
         {"name: third", "name: kmskey", KT_OK, NULL},
         {"type: kms", "type: rot13", CONTENT, "type: expected kms, aescbc, aesgcm or secretbox"},
         {"algorithm: AES-256-GCM", "algorithm: AES-256-CBC", CONTENT, "expected AES-256-GCM, the only one of type kms"},
@@ -251,6 +239,27 @@ static void test_list_entries(void **state)
     forgery_replace(&forgery.list, "state: acti-ve", "state: active");
     check_forged(&forgery, &not_first, 99);
     forgery_done(&forgery);
+}
+
+static void test_key_names(void **state)
+{
+    static const struct content_case cases[] = {
+        {"name: second", "name: \"a\\tb\"", CONTENT, "expected a name of 1 to 253"},
+        {"name: second", "name: \"a \"", CONTENT, "expected a name of 1 to 253"},
+        {"name: second", "name: \"a\\u2028b\"", CONTENT, "expected a name of 1 to 253"},
+        {"name: second", "name: \"\\u202eb\"", CONTENT, "expected a name of 1 to 253"},
+        {"name: second", "name: \"\\U0001f511\"", CONTENT, "expected a name of 1 to 253"},
+        {"name: second", "name: \"a\\0b\"", CONTENT, ""},
+        {"name: third", "name: \"\"", CONTENT, "archived key"},
+        {"name: second", "name: \"-:._\"", KT_OK, NULL},
+        {"name: second", "name: \"a b\"", KT_OK, NULL},
+        {"name: second", "name: aescbckey-2022-04-21T23:01:02+07:00", KT_OK, NULL},
+        {"name: second", "name: \"\\u5bc6\\u94a5 1\"", KT_OK, NULL},
+        {"name: second", "name: \xc3\xa4", KT_OK, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < KT_ARRAY_LEN(cases); i++)
+        check_list(&cases[i], i);
 }
 
 /* From `from` up to `to` becomes `text`. */
@@ -307,9 +316,13 @@ static void test_not_yaml_at_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_membership),      cmocka_unit_test(test_recipients_twice_or_none),
-        cmocka_unit_test(test_list_head),       cmocka_unit_test(test_list_entries),
-        cmocka_unit_test(test_zero_keys),       cmocka_unit_test(test_wraps_that_do_not_match),
+        cmocka_unit_test(test_membership),
+        cmocka_unit_test(test_recipients_twice_or_none),
+        cmocka_unit_test(test_list_head),
+        cmocka_unit_test(test_list_entries),
+        cmocka_unit_test(test_key_names),
+        cmocka_unit_test(test_zero_keys),
+        cmocka_unit_test(test_wraps_that_do_not_match),
         cmocka_unit_test(test_not_yaml_at_all),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
