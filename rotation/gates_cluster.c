@@ -50,6 +50,13 @@ bool kt_gate_own_keys(const struct kt_view *view, struct kt_miss *ret)
     return ret->missing == 0;
 }
 
+bool kt_gate_front(const struct kt_view *view, struct kt_miss *ret)
+{
+    const struct kt_facts_config *config = &view->facts->config;
+    (void)ret;
+    return config->n_items == 0 || config->items[0] != KT_REF_FOREIGN;
+}
+
 bool kt_gate_stage(const struct kt_view *view, struct kt_miss *ret)
 {
     const struct kt_stages *stages = &kt_rotation_stages[view->order->kind];

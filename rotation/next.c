@@ -62,7 +62,10 @@ static void fill(const struct kt_view *view, const struct kt_row *row, struct kt
 {
     ret->step = row->step;
     ret->gate = row->gate;
-    ret->code = row->step == KT_STEP_REFUSE || row->step == KT_STEP_WAIT ? gates[row->gate].code : KT_OK;
+    if (row->step == KT_STEP_REFUSE)
+        ret->code = gates[row->gate].code;
+    if (row->step == KT_STEP_WAIT) /* something may have been done already: never "nothing changed" */
+        ret->code = KT_E_INCOMPLETE;
     if (row->step == KT_STEP_GENERATION) {
         ret->recipe = row->recipe;
         kt_recipe_fill(view, row->recipe, ret);

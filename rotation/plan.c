@@ -20,24 +20,36 @@ struct planner {
     struct kt_plan_line *lines;
 };
 
+/* Whether a kms key is the one that API servers write under then: only there Status and canaries are asked. */
+static bool kms_encrypts_after(const struct planner *p, enum kt_recipe recipe)
+{
+    const struct kt_view *view = &p->view;
+    bool is_new = recipe == KT_RECIPE_ACTIVATE && view->keyring->stage != KT_STAGE_PREPARE;
+    size_t i = recipe == KT_RECIPE_ACTIVATE && !is_new ? view->n_listed - 1 : 0;
+    if (is_new && view->order->new_type)
+        return view->order->new_type == KT_KEY_KMS;
+    return recipe != KT_RECIPE_DISABLE && view->keyring->keys[i].type == KT_KEY_KMS;
+}
+
 /* Gates that a generation shuts again. */
 static uint64_t shuts(const struct planner *p, enum kt_recipe recipe)
 {
     const struct kt_order *order = p->view.order;
-    bool inline_new = order->new_type != 0 && order->new_type != KT_KEY_KMS;
+    bool in_file = p->view.inline_listed || (order->new_type != 0 && order->new_type != KT_KEY_KMS);
+    uint64_t file = BIT(CONFIG) | BIT(LOADED);
+    uint64_t asked = kms_encrypts_after(p, recipe) ? BIT(SEEN) | BIT(WRITES) : 0;
     switch (recipe) {
     case KT_RECIPE_ENABLE:
     case KT_RECIPE_DISABLE:
-        return BIT(SERVED) | BIT(CONFIG) | BIT(LOADED) | BIT(SEEN) | BIT(WRITES) | BIT(COUNTED) | BIT(CURRENT);
+        return BIT(SERVED) | file | asked | BIT(COUNTED) | BIT(CURRENT);
     case KT_RECIPE_STRICT:
     case KT_RECIPE_UNSTRICT:
-        return BIT(SERVED) | BIT(CONFIG) | BIT(LOADED);
+        return BIT(SERVED) | file;
     case KT_RECIPE_ACTIVATE:
-        return BIT(SERVED) | BIT(SEEN) | BIT(WRITES) | BIT(COUNTED) | BIT(CURRENT) |
-               (p->view.inline_listed || inline_new ? BIT(CONFIG) | BIT(LOADED) : 0);
+        return BIT(SERVED) | (in_file ? file : 0) | asked | BIT(COUNTED) | BIT(CURRENT);
     case KT_RECIPE_ADD:
     case KT_RECIPE_ARCHIVE:
-        return BIT(SERVED) | (p->view.inline_listed || inline_new ? BIT(CONFIG) | BIT(LOADED) : 0);
+        return BIT(SERVED) | (in_file ? file : 0);
     default:
         return BIT(SERVED);
     }
@@ -77,6 +89,8 @@ static void plan_row(struct planner *p, const struct kt_rules *rules, size_t i)
         (struct kt_plan_line){.step = row->step, .gate = row->gate, .recipe = row->recipe, .stage = p->view.stage};
     if (row->step == KT_STEP_GENERATION)
         apply(p, rules, row->recipe);
+    if (row->gate == KT_GATE_HOLD)
+        p->anew |= BIT(COUNTED_LATE);
     for (size_t other = 0; row->step == KT_STEP_REWRITE && other < rules->n_rows; other++)
         if (rules->rows[other].gate == KT_GATE_COUNTED)
             p->done[other] = false;

@@ -111,6 +111,7 @@ struct model_setting {
     bool fails;        /* the second node cannot be asked for a time */
     bool heals;        /* model_heal in each state in which no command runs */
     bool cancel_archives;         /* prepare --cancel archives the key at once: likewise */
+    bool hides_changes;           /* API servers do not tell when they came over */
     bool forgets;                 /* a node lets go of an archived key at once: what the walk must find */
     const struct kt_rules *rules; /* NULL: rotation's own */
 };

@@ -191,6 +191,7 @@ void model_ask(const struct model_setting *setting, const struct model_world *wo
     fill_config(world, &facts.config);
     for (size_t i = 0; i < setting->n_nodes; i++) {
         fill_api(world, i, &apis[i]);
+        apis[i].changed = setting->hides_changes ? 0 : apis[i].changed;
         fill_node(setting, world, i, &nodes[i]);
     }
     fill_store(world, &facts.store);

@@ -56,6 +56,7 @@ struct mutation {
     bool no_hold;
     bool forgets;
     bool cancel_archives;
+    bool hides_changes;
     const char *finds;
 };
 #define RETIRE     KT_ORDER_BIT(KT_ORDER_RETIRE)
@@ -143,6 +144,11 @@ static const struct mutation mutations[] = {
      .orders = RETIRE,
      .early = true,
      .finds = GONE},
+    {.name = "the hold does not begin anew when an API server comes over late",
+     .setting = MODEL_INLINE_ONE_FILE,
+     .n_orders = 2,
+     .hides_changes = true,
+     .finds = GONE},
     {.name = "a key that was put away stays so",
      .setting = MODEL_KMS_DISK,
      .gates = {KT_GATE_PUT_BACK},
@@ -199,6 +205,7 @@ static void test_every_rule_is_needed(void **state)
         setting.heals = setting.heals && m->heals;
         setting.forgets = m->forgets;
         setting.cancel_archives = m->cancel_archives;
+        setting.hides_changes = m->hides_changes;
         (void)fprintf(stderr, "without a rule: %s\n", m->name);
         struct model_result r = model_walk(&setting, 0, true);
         tell(m->name, &r);
