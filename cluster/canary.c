@@ -26,19 +26,19 @@ static bool is_label(const char *text)
            text[0] != '-' && text[len - 1] != '-';
 }
 
-bool kt_canary_init(struct kt_canary *canary, enum kt_canary_kind kind, const char *namespace, const char *server_id,
+bool kt_canary_init(struct kt_canary *canary, enum kt_canary_kind kind, const char *space, const char *server_id,
                     struct kt_error *err)
 {
     struct kt_canary made = {.kind = kind};
     char hash[KT_METRICS_HASH_MAX];
 
-    if (!namespace)
-    namespace = KT_CANARY_NAMESPACE;
-    if (!is_label(namespace))
-        return kt_fail(err, KT_E_USAGE, "expected the name of a namespace, found %s", KT_PRINTABLE(namespace));
+    if (!space)
+        space = KT_CANARY_NAMESPACE;
+    if (!is_label(space))
+        return kt_fail(err, KT_E_USAGE, "expected the name of a namespace, found %s", KT_PRINTABLE(space));
     if (!kt_metrics_hash(kt_slice_str(server_id), hash, err))
         return false;
-    snprintf(made.namespace, sizeof(made.namespace), "%s", namespace);
+    snprintf(made.namespace, sizeof(made.namespace), "%s", space);
     snprintf(made.name, sizeof(made.name), "keyturn-canary-%.16s", hash + strlen("sha256:"));
     snprintf(made.key, sizeof(made.key), "/%s/%s/%s", KINDS[kind].resource, made.namespace, made.name);
     *canary = made;
@@ -97,7 +97,7 @@ static bool fail_answer(const struct kt_canary *canary, const struct exchange *e
 
 static bool take_text(const json_t *object, const char *key, char ret[KT_CANARY_TEXT_MAX])
 {
-    const char *text = kt_json_text(object, "metadata", key, NULL);
+    const char *text = kt_json_text(object, "metadata", key);
 
     if (!text || text[0] == '\0' || strlen(text) >= KT_CANARY_TEXT_MAX)
         return false;
@@ -166,7 +166,7 @@ static bool look(struct kt_canary *canary, const struct kt_kube_way *way, bool *
         return true;
     if (!take_written(canary, &get, err))
         return false;
-    const char *manager = kt_json_text(get.object, "metadata", "labels", KT_CANARY_LABEL, NULL);
+    const char *manager = kt_json_text(get.object, "metadata", "labels", KT_CANARY_LABEL);
     if (manager && strcmp(manager, KT_CANARY_MANAGER) == 0)
         return true;
     (void)kt_fail(err, KT_E_EXISTS, "%s: expected an object of ours, found one without the label %s=%s", canary->key,

@@ -27,9 +27,9 @@ struct kt_canary {
     char nonce[33];
 };
 
-/* server_id: any text that tells API servers apart (struct kt_apiserver). namespace: NULL for KT_CANARY_NAMESPACE.
- * KT_E_USAGE: no name of a namespace. */
-bool kt_canary_init(struct kt_canary *canary, enum kt_canary_kind kind, const char *namespace, const char *server_id,
+/* server_id: any text that tells API servers apart (struct kt_apiserver). space: a namespace, NULL for
+ * KT_CANARY_NAMESPACE. KT_E_USAGE: no name of a namespace. */
+bool kt_canary_init(struct kt_canary *canary, enum kt_canary_kind kind, const char *space, const char *server_id,
                     struct kt_error *err) KT_MUST_CHECK;
 /* Through that server: makes it, or changes it. KT_E_EXISTS: it is there and not ours. */
 bool kt_canary_write(struct kt_canary *canary, const struct kt_kube_way *way, struct kt_error *err) KT_MUST_CHECK;

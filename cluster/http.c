@@ -122,8 +122,10 @@ static void unlink_transfer(struct kt_http *http, const struct kt_http_transfer 
 {
     struct kt_http_transfer **link = &http->in_flight;
 
-    while (*link != t)
+    while (*link && *link != t)
         link = &(*link)->next;
+    if (!*link)
+        return;
     *link = t->next;
     http->n_in_flight--;
 }

@@ -104,7 +104,7 @@ static const char *get_message(const json_t *status)
 /* One line: line ends become blanks, those at the ends go; the rest as kt_printable writes it. */
 static void put_words(const char *words, char *ret, size_t cap)
 {
-    char line[LINE_MAX_LEN + 1];
+    char line[LINE_MAX_LEN + 1] = "";
     size_t len = 0;
 
     while (*words == '\n' || *words == ' ')

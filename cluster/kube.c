@@ -138,13 +138,9 @@ bool kt_kube_get(const struct kt_kube_way *way, const char *path, json_t **ret_d
     return true;
 }
 
-const char *kt_json_text(const json_t *object, ...)
+const char *kt_json_text_at(const json_t *object, const char *const *keys)
 {
-    va_list keys;
-
-    va_start(keys, object);
-    for (const char *key = va_arg(keys, const char *); key; key = va_arg(keys, const char *))
-        object = json_object_get(object, key);
-    va_end(keys);
+    for (; *keys; keys++)
+        object = json_object_get(object, *keys);
     return json_string_value(object);
 }

@@ -117,7 +117,7 @@ static void fill_environment(struct run *run)
     const struct kt_kube_exec *exec = run->config->exec;
     size_t n = 0;
 
-    for (size_t i = 0; environ[i] && i < ENVIRONMENT_MAX; i++)
+    for (size_t i = 0; i < ENVIRONMENT_MAX && environ[i]; i++)
         if (!is_overridden(run, environ[i]))
             run->envp[n++] = environ[i];
     for (size_t i = 0; exec->env[i]; i++)

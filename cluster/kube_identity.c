@@ -149,7 +149,8 @@ static bool put_old(struct kt_kube_identities *identities, struct kt_error *err)
         return kt_fail(err, KT_E_BUSY,
                        "expected fewer renewals of credentials, found %u while requests are on their way",
                        KT_KUBE_IDENTITIES_MAX);
-    struct kt_http_identity **larger = realloc(identities->old, (identities->n_old + 1) * sizeof(*larger));
+    struct kt_http_identity **larger =
+        realloc(identities->old, (identities->n_old + 1) * sizeof(struct kt_http_identity *));
     if (!larger)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     identities->old = larger;

@@ -101,7 +101,7 @@ static bool decode(const struct kt_kubeconfig_entry *entry, const char *key, get
 
     if (!kt_kubeconfig_text(entry, key, KT_KUBECONFIG_FILE_MAX, &text, err))
         return false;
-    KT_CLEANUP(wipe_text) char *plain = calloc(1, strlen(text) + 1);
+    KT_CLEANUP(wipe_text) char *plain = text ? calloc(1, strlen(text) + 1) : NULL;
     if (!plain)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     for (const char *s = text; *s != '\0'; s++)

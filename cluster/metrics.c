@@ -92,18 +92,19 @@ static char *read_label(char *s, struct sample *sample)
 /* From behind '{'; what follows '}'. */
 static char *read_labels(char *s, struct sample *sample)
 {
-    s = skip_blanks(s);
-    while (s && *s != '}') {
-        s = read_label(s, sample);
-        if (!s)
+    char *at = skip_blanks(s);
+
+    while (*at != '}') {
+        char *after = read_label(at, sample);
+        if (!after)
             return NULL;
-        s = skip_blanks(s);
-        if (*s == ',')
-            s = skip_blanks(s + 1);
-        else if (*s != '}')
+        at = skip_blanks(after);
+        if (*at == ',')
+            at = skip_blanks(at + 1);
+        else if (*at != '}')
             return NULL;
     }
-    return s + 1;
+    return at + 1;
 }
 
 /* A number, and perhaps a time stamp behind it, which kube-apiserver does not write. */
@@ -336,7 +337,7 @@ bool kt_metrics_hash(struct kt_slice bytes, char ret[KT_METRICS_HASH_MAX], struc
 
     if (EVP_Digest(bytes.data ? bytes.data : (const uint8_t *)"", bytes.len, digest, &len, EVP_sha256(), NULL) != 1)
         return kt_fail_openssl(err, KT_E_CRYPTO, "SHA-256");
-    memcpy(ret, "sha256:", strlen("sha256:"));
+    snprintf(ret, KT_METRICS_HASH_MAX, "sha256:");
     kt_hex_encode(KT_SLICE(digest, sizeof(digest)), ret + strlen("sha256:"));
     return true;
 }
