@@ -5,8 +5,8 @@
  *   show_keys CONFIG KEYRING NODE_KEY
  *
  * Opens KEYRING as the owner that CONFIG pins says, with the private half NODE_KEY, and prints lines of `NAME HEX`:
- * scalar, keyring-key, status-key, signer, and key.ID for each listed key. Exits with the code of keystore's error; 2:
- * wrong use.
+ * scalar, keyring-key, status-key, signer, and for each listed key key.ID, or inline.ID if it is not of type kms. Exits
+ * with the code of keystore's error; 2: wrong use.
  */
 #include "base/file.h"
 #include "keystore/config.h"
@@ -58,7 +58,8 @@ static bool print_all(const struct kt_keyring *keyring, const struct kt_p256 *ow
     print("signer", signer);
     for (size_t i = 0; i < info->n_keys; i++) {
         char name[KT_KEY_ID_LEN + 8];
-        (void)snprintf(name, sizeof(name), "key.%s", info->keys[i].id);
+        const char *kind = info->keys[i].type == KT_KEY_KMS ? "key" : "inline";
+        (void)snprintf(name, sizeof(name), "%s.%s", kind, info->keys[i].id);
         print(name, kt_keyring_keys_bytes(keys, i));
     }
     return true;

@@ -43,9 +43,10 @@ class Case(unittest.TestCase):
                 self.assertEqual(peer.decrypt(*what), seed)
 
     def rotate(self):
-        """One more key by an offer, so that an opener ran with the daemon up, and a keyring was swapped."""
+        """One more key by an offer, so that an opener ran with the daemon up, and a keyring was swapped; and an inline one,
+        which is none of the daemon's business."""
         offered = os.path.join(self.d.dir, "g2")
-        out = make_state("edit", self.d.place, offered, "add", "second").stdout
+        out = make_state("edit", self.d.place, offered, "add", "second", "add-aescbc", "inline").stdout
         run = self.d.keyturn("keyring", "offer", offered)
         self.assertEqual(run.returncode, 0, run.stderr)
         self.secrets.update({f"2nd {name}": value for name, value in self.d.secrets(offered).items()})
@@ -120,6 +121,7 @@ class Memory(Case):
         self.assertEqual(wrong, [])
         keys = [name for role, name in seen if role == "keeper" and name.startswith("3rd key.")]
         self.assertEqual(len(keys), 2, "the search finds what is there: both keys, in the keeper")
+        self.assertIn("inline", " ".join(self.secrets), "and an inline key was looked for")
         metrics = get_at(os.path.join(self.d.place, "run", "metrics.sock"), "/metrics")
         self.assertEqual(metric_in('keyturn_memory_locked{process="keeper"}', metrics), locked)
         swapped = {role: [m for m in mappings(pid) if m.swapped] for role, pid in pids.items()}
