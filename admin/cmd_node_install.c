@@ -135,11 +135,11 @@ static void print_next(const struct kt_init *init)
 {
     puts("\nNext:");
     if (init->dir || init->options->config)
-        printf("  keyturnd --config %s &\n  keyturn config show --config %s --out FILE\n", KT_SHELL(init->config_path),
-               KT_SHELL(init->config_path));
+        printf("  keyturnd --config %s &\n  keyturn config show --config %s --out encryption-config.yaml\n",
+               KT_SHELL(init->config_path), KT_SHELL(init->config_path));
     else
         puts("  systemctl enable --now keyturnd-kms.socket keyturnd-control.socket keyturnd.service\n"
-             "  keyturn config show --out FILE");
+             "  mkdir -p /etc/kubernetes/enc && keyturn config show --out /etc/kubernetes/enc/encryption-config.yaml");
 }
 
 static bool print(const struct installation *in, struct kt_error *err)

@@ -153,8 +153,10 @@ class Next(Installed):
     def served(self, serve, configure):
         """What `configure` says, typed after `serve`."""
         config = shlex.quote(str(self.config))
-        return self.typed(serve, "trap 'kill $!' EXIT", f"keyturn status --wait {PATIENCE} --config {config} >&2", configure,
+        (self.work / "encryption-config.yaml").unlink(missing_ok=True)
+        self.typed(serve, "trap 'kill $!' EXIT", f"keyturn status --wait {PATIENCE} --config {config} >&2", configure,
                           f"keyturn probe --config {config} >&2", "trap - EXIT", "kill $!", "wait $!")
+        return (self.work / "encryption-config.yaml").read_text()
 
     def test_typed_into_a_shell(self):
         for name in ["d", self.IN_URIS]:
@@ -162,8 +164,7 @@ class Next(Installed):
                 self.place(name)
                 self.recovery.unlink(missing_ok=True)
                 serve, configure, point = self.lines()
-                self.served(serve, configure)
-                written = (self.work / "encryption-config.yaml").read_text()
+                written = self.served(serve, configure)
                 self.assertIn(f"{self.dir}/run/kms/kms.sock", written.replace("''", "'"))
                 self.assertRegex(point, r"^kube-apiserver \.\.\. ")
 
