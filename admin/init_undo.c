@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 
 /* All that a staging directory ever holds, but for its lock and the opener's folder. */
-static const char *const staged_files[] = {"opener/node.key", "opener/node.tpm", "opener/node.lock",
-                                           "keyring.yaml",    "floor",           "work.yaml",
-                                           "request",         "plan.yaml",       KT_INIT_PENDING};
+static const char *const staged_files[] = {"opener/node.key", "opener/node.tpm", "opener/node.lock", "keyring.yaml",
+                                           "audit.log",       "floor",           "work.yaml",        "request",
+                                           "plan.yaml",       KT_INIT_PENDING};
 
 bool kt_init_has_made(const struct kt_init *init, const char *path)
 {

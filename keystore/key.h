@@ -84,9 +84,10 @@ struct kt_keyring_info {
     uint8_t keyring_id[KT_KEYRING_ID_LEN];
     uint64_t membership;
     uint64_t generation;
-    uint8_t hash[KT_HASH_LEN];    /* keyring hash */
-    uint8_t founder[KT_HASH_LEN]; /* fingerprint of the founding owner */
-    uint8_t owner[KT_HASH_LEN];   /* of the present owner */
+    uint8_t hash[KT_HASH_LEN];       /* keyring hash */
+    uint8_t founder[KT_HASH_LEN];    /* fingerprint of the founding owner */
+    uint8_t owner[KT_HASH_LEN];      /* of the present owner */
+    uint8_t audit_head[KT_HASH_LEN]; /* hash of the newest line of the audit log; zeros: there is none */
     uint64_t written;
     char writer[KT_NAME_MAX + 1];
     enum kt_stage stage;

@@ -19,6 +19,11 @@ static bool is_hidden(uint32_t c)
     return false;
 }
 
+bool kt_key_name_takes(uint32_t character)
+{
+    return !is_hidden(character);
+}
+
 bool kt_key_name_valid(const char *name)
 {
     size_t len = strnlen(name, KT_KEY_NAME_MAX + 1);

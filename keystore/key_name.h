@@ -10,6 +10,8 @@
 
 /* 1..KT_KEY_NAME_MAX bytes of UTF-8 that a terminal, YAML and JSON take as they are. */
 bool kt_key_name_valid(const char *name) KT_MUST_CHECK;
+/* One character, as it may stand in a name. */
+bool kt_key_name_takes(uint32_t character) KT_MUST_CHECK;
 /* For messages: what kt_key_name_valid takes. */
 #define KT_KEY_NAME_RULE "1 to 253 bytes of printable UTF-8 that neither begins nor ends with a space"
 

@@ -25,6 +25,11 @@ const struct kt_keyring_info *kt_keyring_info(const struct kt_keyring *keyring)
     return &keyring->info;
 }
 
+const struct kt_audit_tail *kt_keyring_audit(const struct kt_keyring *keyring)
+{
+    return &keyring->audit;
+}
+
 struct kt_keyring_keys *kt_keyring_keys_new(struct kt_error *err)
 {
     struct kt_keyring_keys *keys = calloc(1, sizeof *keys);

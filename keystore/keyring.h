@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/secret.h"
+#include "keystore/audit.h"
 #include "keystore/key.h"
 #include "keystore/p256.h"
 
@@ -30,6 +31,8 @@ bool kt_keyring_has_owner(const struct kt_keyring *keyring, const uint8_t finger
 
 /* Valid as long as the keyring. */
 const struct kt_keyring_info *kt_keyring_info(const struct kt_keyring *keyring);
+/* The newest lines of the audit log, which it carries; likewise. */
+const struct kt_audit_tail *kt_keyring_audit(const struct kt_keyring *keyring);
 
 /* own: this node's or the recovery key pair; found among the recipients by its public key (KT_E_KEYRING_RECIPIENT if it
  * is none of them). Unwraps, checks the commitment, unwraps every key, checks the signer. KT_E_KEYRING_OPEN. */
@@ -48,7 +51,8 @@ struct kt_keyring_founding {
     enum kt_key_type type;       /* of the first key */
     const char *key_name;
     const struct kt_secret *recovery_key;
-    uint64_t now; /* seconds since the epoch */
+    uint64_t now;                       /* seconds since the epoch */
+    const struct kt_audit_claim *claim; /* for its line of the audit log; NULL: none */
 };
 /* *ret_owner: fingerprint to pin. */
 bool kt_keyring_found(const struct kt_keyring_founding *founding, struct kt_bytes *ret_document,
@@ -91,6 +95,7 @@ struct kt_keyring_change {
     size_t n_imports;
     const char *writer;
     uint64_t now;
+    const struct kt_audit_claim *claim; /* NULL: none */
 };
 /* The next generation over the same membership: new keyring key, new wraps, same signer. KT_E_REFUSED says which edit
  * does not apply and why. */

@@ -116,7 +116,7 @@ static void put_list_head(const struct kt_keyring *draft, struct kt_text *t)
         kt_text_add(t, "- ");
         put_text(t, draft->info.api_servers[i]);
     }
-    put_hash(t, "auditHead", draft->audit_head);
+    put_hash(t, "auditHead", draft->info.audit_head);
     put_hex(t, "commitment", draft->commitment, KT_HASH_LEN);
 }
 
@@ -148,6 +148,22 @@ static void put_archived(const struct kt_keyring *draft, size_t i, struct kt_tex
     put_blob(t, "  sealed", draft->archive[i].bytes, draft->archive[i].len);
 }
 
+/* In single quotes nothing has to be escaped but those. */
+static void put_line(struct kt_slice line, struct kt_text *t)
+{
+    kt_text_add(t, "- '");
+    for (size_t i = 0; i < line.len; i++)
+        kt_text_add_bytes(t, line.data[i] == '\'' ? "''" : (const char *)line.data + i, line.data[i] == '\'' ? 2 : 1);
+    kt_text_add(t, "'\n");
+}
+
+static void put_audit(const struct kt_audit_tail *audit, struct kt_text *t)
+{
+    kt_text_add(t, "audit:%s\n", audit->n > 0 ? "" : " []");
+    for (size_t i = 0; i < audit->n; i++)
+        put_line(kt_audit_tail_line(audit, i), t);
+}
+
 void kt_key_list_emit(const struct kt_keyring *draft, struct kt_text *t)
 {
     const struct kt_keyring_info *info = &draft->info;
@@ -165,6 +181,7 @@ void kt_key_list_emit(const struct kt_keyring *draft, struct kt_text *t)
         put_named(t, "- recipient", draft->wrap_names[i]);
         put_blob(t, "  wrapped", draft->wraps[i], KT_WRAP_LEN);
     }
+    put_audit(&draft->audit, t);
 }
 
 void kt_signatures_emit(const struct kt_signatures *signatures, struct kt_text *t)

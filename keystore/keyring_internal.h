@@ -2,6 +2,7 @@
 /* What the modules of the keyring share (docs/keyring-format.md). Private to keystore/ and to its tests. */
 #pragma once
 
+#include "keystore/audit.h"
 #include "keystore/hpke.h"
 #include "keystore/keyring.h"
 
@@ -67,7 +68,7 @@ struct kt_keyring {
     uint8_t list_keyring_id[KT_KEYRING_ID_LEN]; /* keyring: of part 2 */
     uint8_t list_membership_hash[KT_HASH_LEN];  /* membershipHash: of part 2 */
     uint8_t previous[KT_HASH_LEN];
-    uint8_t audit_head[KT_HASH_LEN];
+    struct kt_audit_tail audit; /* its last line is the one of this generation */
     uint8_t commitment[KT_HASH_LEN];
     struct kt_wrapped keys[KT_KEYS_MAX];
     struct kt_wrapped signer_key;
@@ -168,6 +169,17 @@ KT_APPLY_EDIT(kt_edit_apply_activate);
 KT_APPLY_EDIT(kt_edit_apply_state);
 KT_APPLY_EDIT(kt_edit_apply_archive);
 #undef KT_APPLY_EDIT
+
+/* keyring_audit.c: composes the line of the generation that the draft is, once all else about it stands, and puts it
+ * into the draft, with its hash as auditHead. */
+struct kt_audit_change {
+    const struct kt_keyring *before; /* NULL: the keyring is founded */
+    enum kt_audit_event event;
+    const char *subject;                /* NULL: nobody */
+    const struct kt_audit_claim *claim; /* NULL: none was made */
+};
+bool kt_keyring_announce(struct kt_keyring *draft, const struct kt_audit_change *change,
+                         struct kt_error *err) KT_MUST_CHECK;
 
 /* keyring_write.c: the steps of writing, which the next generation (keyring_write.c) and the next membership
  * (keyring_member.c) share. KT_E_REFUSED where a document would be too large. */

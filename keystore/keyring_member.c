@@ -232,18 +232,28 @@ static bool apply_lost_recovery(struct making *m, struct kt_error *err)
     return true;
 }
 
-static const struct {
+static const struct kind {
     const char *name;
     bool (*apply)(struct making *m, struct kt_error *err);
     enum kt_member_kind kind;
+    enum kt_audit_event event;
     bool by_present_owner;
 } KINDS[] = {
-    {"add a recipient", apply_add, KT_MEMBER_ADD, true},
-    {"replace a recipient's key", apply_replace, KT_MEMBER_REPLACE, true},
-    {"remove a recipient", apply_remove, KT_MEMBER_REMOVE, true},
-    {"replace the recovery key", apply_replace_recovery, KT_MEMBER_REPLACE_RECOVERY, true},
-    {"replace a lost recovery key", apply_lost_recovery, KT_MEMBER_LOST_RECOVERY, false},
+    {"add a recipient", apply_add, KT_MEMBER_ADD, KT_AUDIT_NODE_ADDED, true},
+    {"replace a recipient's key", apply_replace, KT_MEMBER_REPLACE, KT_AUDIT_NODE_REPLACED, true},
+    {"remove a recipient", apply_remove, KT_MEMBER_REMOVE, KT_AUDIT_NODE_REMOVED, true},
+    {"replace the recovery key", apply_replace_recovery, KT_MEMBER_REPLACE_RECOVERY, KT_AUDIT_RECOVERY_REPLACED, true},
+    {"replace a lost recovery key", apply_lost_recovery, KT_MEMBER_LOST_RECOVERY, KT_AUDIT_RECOVERY_LOST, false},
 };
+
+/* NULL: none. */
+static const struct kind *find_kind(enum kt_member_kind kind)
+{
+    for (size_t i = 0; i < KT_ARRAY_LEN(KINDS); i++)
+        if (KINDS[i].kind == kind)
+            return &KINDS[i];
+    return NULL;
+}
 
 static bool start(struct making *m, const struct kt_keyring_keys *keys, struct kt_error *err)
 {
@@ -264,19 +274,26 @@ static bool start(struct making *m, const struct kt_keyring_keys *keys, struct k
 
 static bool apply(struct making *m, struct kt_error *err)
 {
-    size_t i = 0;
-    while (i < KT_ARRAY_LEN(KINDS) && KINDS[i].kind != m->change->kind)
-        i++;
-    if (i == KT_ARRAY_LEN(KINDS))
+    const struct kind *kind = find_kind(m->change->kind);
+    if (!kind)
         return kt_fail(err, KT_E_REFUSED, "expected a change of membership that this release knows, found number %d",
                        (int)m->change->kind);
-    if (KINDS[i].by_present_owner) {
+    if (kind->by_present_owner) {
         m->owner = present_owner(m, err);
         m->recovery = m->owner ? kt_recovery_key_recipient(m->change->recovery_key, err) : NULL;
         if (!m->recovery)
             return false;
     }
-    return KINDS[i].apply(m, err) || kt_error_prefix(err, "%s", KINDS[i].name);
+    return kind->apply(m, err) || kt_error_prefix(err, "%s", kind->name);
+}
+
+static bool announce(const struct making *m, struct kt_error *err)
+{
+    const struct kt_audit_change change = {.before = m->keyring,
+                                           .event = find_kind(m->change->kind)->event,
+                                           .subject = m->change->name,
+                                           .claim = m->change->claim};
+    return kt_keyring_announce(m->draft, &change, err);
 }
 
 /* Part 1 as text, its hash and its signature into the draft. */
@@ -326,7 +343,7 @@ bool kt_keyring_member_write(const struct kt_keyring *keyring, const struct kt_k
     KT_CLEANUP(kt_bytes_done) struct kt_bytes membership = {0};
     struct kt_member_result result = {.n_lost = 0};
     if (!start(&m, keys, err) || !apply(&m, err) || !sign_membership(&m, &membership, err) ||
-        !seal_archive(&m, &result.n_lost, err) || !kt_keyring_seal(m.draft, m.keys, err) ||
+        !seal_archive(&m, &result.n_lost, err) || !kt_keyring_seal(m.draft, m.keys, err) || !announce(&m, err) ||
         !kt_key_list_check(m.draft, err) || !kt_keyring_founder(&m.draft->signatures, result.founder, err) ||
         !kt_keyring_assemble(m.draft, kt_bytes_view(&membership), m.keys, &result.document, err))
         return false;

@@ -28,6 +28,7 @@ struct kt_member_change {
     uint8_t public_key[KT_P256_PUBLIC];       /* ADD, REPLACE */
     const char *writer;
     uint64_t now;
+    const struct kt_audit_claim *claim; /* for its line of the audit log; NULL: none */
 };
 
 struct kt_member_result {

@@ -223,6 +223,26 @@ static bool read_api_servers(const struct kt_field_at *at, void *out, struct kt_
     return true;
 }
 
+/* One that is too much would push out what came before it. */
+static bool read_audit(const struct kt_field_at *at, void *out, struct kt_error *err)
+{
+    struct kt_keyring *keyring = out;
+    size_t n = 0;
+    if (!count_items(at, KT_AUDIT_LINES_MAX, &n, err))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const struct kt_yaml_node *node = kt_yaml_item(at->node, i);
+        const char *text = NULL;
+        if (!kt_yaml_text(at->yaml, node, KT_AUDIT_LINE_MAX, &text, err))
+            return false;
+        if (!kt_audit_tail_add(&keyring->audit, kt_slice_str(text)) || keyring->audit.n != i + 1)
+            return kt_yaml_fail(at->yaml, node, err,
+                                "audit: expected lines of 1 to %u bytes, and %u together, found more or an empty one",
+                                KT_AUDIT_LINE_MAX, KT_AUDIT_TAIL_MAX);
+    }
+    return true;
+}
+
 static const struct kt_field KEY_LIST[] = {
     {.name = "apiVersion", .read = kt_field_skip},
     {.name = "kind", .read = kt_field_skip},
@@ -246,13 +266,14 @@ static const struct kt_field KEY_LIST[] = {
      .min = KT_HOLD_MIN,
      .max = KT_NUMBER_MAX},
     {.name = "apiServers", .read = read_api_servers},
-    {.name = "auditHead", .read = kt_field_hash, .offset = AT(kt_keyring, audit_head)},
+    {.name = "auditHead", .read = kt_field_hash, .offset = AT(kt_keyring, info.audit_head)},
     {.name = "commitment", .read = kt_field_hex32, .offset = AT(kt_keyring, commitment)},
     {.name = "keys", .read = read_keys},
     {.name = "signerKey", .read = kt_field_wrapped, .offset = AT(kt_keyring, signer_key)},
     {.name = "statusKey", .read = kt_field_wrapped, .offset = AT(kt_keyring, status_key)},
     {.name = "archive", .read = read_archive},
     {.name = "wraps", .read = read_wraps},
+    {.name = "audit", .read = read_audit, .optional = true},
 };
 
 bool kt_membership_parse(struct kt_slice part, struct kt_keyring *keyring, struct kt_error *err)

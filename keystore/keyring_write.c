@@ -18,16 +18,31 @@ bool kt_keyring_take_text(struct kt_text *t, struct kt_bytes *ret, struct kt_err
     return kt_fail(err, KT_E_REFUSED, "the keyring would have %zu bytes: expected at most %u", t->len, KT_KEYRING_MAX);
 }
 
+#define SIGNATURES_MAX 16384u /* of part 3, with 64 owners */
+
+/* Older lines of the audit log make room for the rest. */
+static bool emit_list(struct kt_keyring *draft, size_t membership_len, struct kt_text *ret, struct kt_error *err)
+{
+    for (;;) {
+        kt_text_init(ret, TEXT_MAX);
+        kt_key_list_emit(draft, ret);
+        if (ret->bad)
+            return kt_fail(err, KT_E_NOMEM, "out of memory for the key list");
+        if (membership_len + ret->len + SIGNATURES_MAX <= KT_KEYRING_MAX || draft->audit.n <= 1)
+            return true;
+        kt_audit_tail_drop(&draft->audit);
+        kt_text_done(ret);
+    }
+}
+
 bool kt_keyring_assemble(struct kt_keyring *draft, struct kt_slice membership, const struct kt_keyring_keys *keys,
                          struct kt_bytes *ret, struct kt_error *err)
 {
     KT_CLEANUP(kt_text_done) struct kt_text list = {0};
     KT_CLEANUP(kt_text_done) struct kt_text all = {0};
-    kt_text_init(&list, TEXT_MAX);
     kt_text_init(&all, TEXT_MAX);
-    kt_key_list_emit(draft, &list);
-    if (list.bad)
-        return kt_fail(err, KT_E_NOMEM, "out of memory for the key list");
+    if (!emit_list(draft, membership.len, &list, err))
+        return false;
     struct kt_slice list_text = KT_SLICE(list.data, list.len);
     if (!kt_p256_sign(keys->signer, KT_CONTEXT_KEY_LIST, list_text, draft->signatures.list, err))
         return false;
@@ -160,6 +175,7 @@ bool kt_keyring_found(const struct kt_keyring_founding *founding, struct kt_byte
 {
     KT_CLEANUP(kt_bytes_done) struct kt_bytes membership = {0};
     KT_CLEANUP(kt_bytes_done) struct kt_bytes document = {0};
+    const struct kt_audit_change announcement = {.event = KT_AUDIT_FOUNDED, .claim = founding->claim};
     uint8_t owner[KT_HASH_LEN] = {0};
     if (!check_founding(founding, err))
         return false;
@@ -168,6 +184,7 @@ bool kt_keyring_found(const struct kt_keyring_founding *founding, struct kt_byte
     KT_CLEANUP(kt_p256_free_p) struct kt_p256 *recovery = kt_recovery_key_recipient(founding->recovery_key, err);
     if (!draft || !keys || !recovery || !found_membership(draft, founding, keys, &membership, err) ||
         !found_list(draft, founding, keys, err) || !kt_keyring_seal(draft, keys, err) ||
+        !kt_keyring_announce(draft, &announcement, err) ||
         !kt_keyring_assemble(draft, kt_bytes_view(&membership), keys, &document, err) ||
         !kt_keyring_founder(&draft->signatures, owner, err) ||
         !kt_keyring_read_back(&document, owner, keys, founding->own, err) ||
@@ -248,13 +265,14 @@ bool kt_keyring_write(const struct kt_keyring *keyring, const struct kt_keyring_
                       const struct kt_keyring_change *change, struct kt_bytes *ret_document, struct kt_error *err)
 {
     KT_CLEANUP(kt_bytes_done) struct kt_bytes document = {0};
+    const struct kt_audit_change announcement = {.before = keyring, .event = KT_AUDIT_CHANGED, .claim = change->claim};
     uint8_t owner[KT_HASH_LEN] = {0};
     if (!kt_keyring_check_change(keyring, keys, change, err))
         return false;
     KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *draft = kt_keyring_draft_next(keyring, change, err);
     KT_CLEANUP(kt_keyring_keys_free_p) struct kt_keyring_keys *next = kt_keyring_keys_copy(keys, err);
     if (!draft || !next || !apply_edits(keyring, draft, next, change, err) || !kt_keyring_seal(draft, next, err) ||
-        !kt_key_list_check(draft, err) ||
+        !kt_keyring_announce(draft, &announcement, err) || !kt_key_list_check(draft, err) ||
         !kt_keyring_assemble(draft, keyring->parts.membership, next, &document, err) ||
         !kt_keyring_founder(&draft->signatures, owner, err) ||
         !kt_keyring_read_back(&document, owner, next, keys->own, err))

@@ -91,6 +91,7 @@ struct kt_opener_request {
     const struct kt_tpm_policy *tpm_policy;
     struct kt_tpm_pcrs tpm_pcrs; /* CHECK: only bank and mask; mask 0: those of the policy */
     struct kt_opener_member member;
+    struct kt_audit_claim claim; /* whatever makes a generation: for its line of the audit log */
 };
 
 struct kt_opener_answer {
@@ -110,6 +111,11 @@ struct kt_opener_answer {
     uint8_t owner[KT_HASH_LEN]; /* CREATE: founding owner's fingerprint, to be pinned */
     struct kt_tpm_report *tpm;  /* CHECK */
     struct kt_bytes header;     /* REQUEST, SIGN_BUNDLE */
+    /* OPEN, DESCRIBE: the lines of the audit log that the keyring carries. OPEN: the first one of a log that is not
+     * there yet, and whether such a log would be whole. */
+    struct kt_audit_tail *audit;
+    size_t audit_from;
+    bool audit_whole;
     uint64_t n_lost; /* RECOVERY_REPLACE, RECOVERY_LOST: archived keys that the new recovery key does not open */
 };
 void kt_opener_answer_done(struct kt_opener_answer *answer);

@@ -204,7 +204,8 @@ static bool open_keyring(struct kt_opener_ops *ops, const struct kt_opener_reque
     if (ops->note[0])
         kt_opener_note(answer, "%s", ops->note);
     open_all_old(&sources, own);
-    return kt_opener_copy_info(sources.offered.keyring, answer, err) && copy_keys(&sources, answer, err) &&
+    return kt_opener_copy_info(sources.offered.keyring, answer, err) &&
+           kt_opener_copy_audit(ops, sources.offered.keyring, answer, err) && copy_keys(&sources, answer, err) &&
            kt_opener_judge_keys(&sources, answer, err);
 }
 
@@ -214,7 +215,7 @@ static bool describe(struct kt_opener_ops *ops, const struct kt_opener_request *
     KT_CLEANUP(kt_keyring_free_p)
     struct kt_keyring *keyring = kt_keyring_verify(request->offered, ops->config->owner, err);
 
-    return keyring && kt_opener_copy_info(keyring, answer, err);
+    return keyring && kt_opener_copy_info(keyring, answer, err) && kt_opener_copy_audit(ops, keyring, answer, err);
 }
 
 bool kt_opener_need_recovery_key(const struct kt_opener_request *request, struct kt_error *err)
@@ -272,7 +273,8 @@ static bool create(struct kt_opener_ops *ops, const struct kt_opener_request *re
                                            .recovery_key = request->recovery_key,
                                            .type = request->type,
                                            .key_name = request->key_name,
-                                           .now = request->now};
+                                           .now = request->now,
+                                           .claim = &request->claim};
 
     if (!kt_opener_need_recovery_key(request, err))
         return false;
@@ -302,7 +304,8 @@ static bool edit(struct kt_opener_ops *ops, const struct kt_opener_request *requ
                                              .imports = request->imports,
                                              .n_imports = request->n_imports,
                                              .writer = request->node,
-                                             .now = request->now};
+                                             .now = request->now,
+                                             .claim = &request->claim};
 
     if (!request->current.data)
         return kt_fail(err, KT_E_KEYRING_MISSING, "there is no keyring to change");

@@ -13,6 +13,10 @@ bool kt_opener_need_recovery_key(const struct kt_opener_request *request, struct
 bool kt_opener_copy_info(const struct kt_keyring *keyring, struct kt_opener_answer *answer,
                          struct kt_error *err) KT_MUST_CHECK;
 
+/* opener_ops_audit.c: the lines that the keyring carries, and where a new log of this node begins. */
+bool kt_opener_copy_audit(const struct kt_opener_ops *ops, const struct kt_keyring *keyring,
+                          struct kt_opener_answer *answer, struct kt_error *err) KT_MUST_CHECK;
+
 /* opener_ops_enrol.c: a new pair, or the one that an earlier run has left. */
 struct kt_p256 *kt_opener_make_or_load(struct kt_opener_ops *ops, const struct kt_opener_request *request,
                                        struct kt_error *err) KT_MUST_CHECK;

@@ -105,7 +105,8 @@ static struct kt_member_change change_of(enum kt_member_kind kind, const struct 
                                      .new_recovery_key = request->member.new_recovery_key,
                                      .name = request->member.name,
                                      .writer = request->node,
-                                     .now = request->now};
+                                     .now = request->now,
+                                     .claim = &request->claim};
 }
 
 /* Nothing is left to do: whoever asks may go on. */

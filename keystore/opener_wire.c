@@ -219,6 +219,7 @@ bool kt_opener_request_encode(const struct kt_opener_request *request, struct kt
     put_edits(&w, request);
     kt_wire_put_tpm(&w, request);
     kt_wire_put_member(&w, &request->member);
+    kt_wire_put_claim(&w, &request->claim);
     return kt_wire_finish(&bytes, &w, ret, err);
 }
 
@@ -254,6 +255,7 @@ bool kt_opener_request_decode(struct kt_slice body, struct kt_opener_storage *st
     get_edits(&r, storage, &request);
     kt_wire_get_tpm(&r, storage, &request);
     kt_wire_member(&r, storage, &request.member);
+    kt_wire_claim(&r, &request.claim);
     if (!kt_reader_end(&r) || request.op == 0)
         return malformed(err);
     *ret = request;

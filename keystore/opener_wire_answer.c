@@ -16,6 +16,8 @@ void kt_opener_answer_done(struct kt_opener_answer *answer)
     answer->info = NULL;
     free(answer->tpm);
     answer->tpm = NULL;
+    free(answer->audit);
+    answer->audit = NULL;
     kt_bytes_done(&answer->document);
     kt_bytes_done(&answer->header);
 }
@@ -106,6 +108,7 @@ static void put_info(struct kt_writer *w, const struct kt_keyring_info *info)
     kt_writer_bytes(w, info->hash, KT_HASH_LEN);
     kt_writer_bytes(w, info->founder, KT_HASH_LEN);
     kt_writer_bytes(w, info->owner, KT_HASH_LEN);
+    kt_writer_bytes(w, info->audit_head, KT_HASH_LEN);
     kt_writer_u64(w, info->written);
     kt_wire_put_text(w, info->writer);
     kt_writer_u8(w, (uint8_t)info->stage);
@@ -123,6 +126,7 @@ static void get_info(struct kt_reader *r, struct kt_keyring_info *ret)
     kt_wire_copy(r, ret->hash, KT_HASH_LEN);
     kt_wire_copy(r, ret->founder, KT_HASH_LEN);
     kt_wire_copy(r, ret->owner, KT_HASH_LEN);
+    kt_wire_copy(r, ret->audit_head, KT_HASH_LEN);
     ret->written = kt_reader_u64(r);
     kt_wire_text(r, ret->writer, sizeof(ret->writer));
     ret->stage = kt_wire_enum(r, KT_STAGE_REENCRYPT_FINISHED);
@@ -148,6 +152,7 @@ static void put_success(struct kt_writer *w, const struct kt_opener_answer *answ
     put_info(w, answer->info);
     kt_wire_put_tpm_answer(w, answer);
     kt_wire_put_member_answer(w, answer);
+    kt_wire_put_audit(w, answer);
 }
 
 static void put_failure(struct kt_writer *w, const struct kt_error *failure)
@@ -228,7 +233,7 @@ static bool get_success(struct kt_reader *r, struct kt_opener_answer *ret, struc
             return kt_fail(err, KT_E_NOMEM, "no memory for the keyring's contents");
         get_info(r, ret->info);
     }
-    if (!kt_wire_get_tpm_answer(r, ret, err) || !kt_wire_member_answer(r, ret, err))
+    if (!kt_wire_get_tpm_answer(r, ret, err) || !kt_wire_member_answer(r, ret, err) || !kt_wire_audit(r, ret, err))
         return false;
     return kt_reader_end(r) || malformed(err);
 }

@@ -29,6 +29,12 @@ void kt_wire_get_tpm(struct kt_reader *r, struct kt_opener_storage *storage, str
 void kt_wire_put_tpm_answer(struct kt_writer *w, const struct kt_opener_answer *answer);
 bool kt_wire_get_tpm_answer(struct kt_reader *r, struct kt_opener_answer *ret, struct kt_error *err) KT_MUST_CHECK;
 
+/* opener_wire_audit.c: likewise, behind all else. */
+void kt_wire_put_claim(struct kt_writer *w, const struct kt_audit_claim *claim);
+void kt_wire_claim(struct kt_reader *r, struct kt_audit_claim *ret);
+void kt_wire_put_audit(struct kt_writer *w, const struct kt_opener_answer *answer);
+bool kt_wire_audit(struct kt_reader *r, struct kt_opener_answer *ret, struct kt_error *err) KT_MUST_CHECK;
+
 /* opener_wire_member.c: what stands at the end of requests and answers. */
 void kt_wire_put_member(struct kt_writer *w, const struct kt_opener_member *member);
 void kt_wire_member(struct kt_reader *r, struct kt_opener_storage *storage, struct kt_opener_member *ret);

@@ -93,7 +93,7 @@ void kt_state_done(struct kt_state *state)
     state->n_superseded = 0;
 }
 
-static struct kt_file_rules rules_of(const struct kt_state_dir *dir, size_t max)
+struct kt_file_rules kt_state_dir_rules(const struct kt_state_dir *dir, size_t max)
 {
     return (struct kt_file_rules){
         .max = max, .owner = geteuid() == 0 ? dir->uid : geteuid(), .forbidden_mode = S_IWGRP | S_IWOTH};
@@ -101,7 +101,7 @@ static struct kt_file_rules rules_of(const struct kt_state_dir *dir, size_t max)
 
 static bool read_floor(const struct kt_state_dir *dir, struct kt_floor *ret, struct kt_error *err)
 {
-    const struct kt_file_rules rules = rules_of(dir, KT_FLOOR_TEXT_MAX);
+    const struct kt_file_rules rules = kt_state_dir_rules(dir, KT_FLOOR_TEXT_MAX);
     KT_CLEANUP_BYTES struct kt_bytes text = {.data = NULL};
     enum kt_file_state state = KT_FILE_ABSENT;
 
@@ -123,7 +123,7 @@ static bool has_suffix(const char *name, const char *suffix)
 static bool read_one_superseded(const struct kt_state_dir *dir, int folder, const char *name, struct kt_state *state,
                                 struct kt_error *err)
 {
-    const struct kt_file_rules rules = rules_of(dir, KT_KEYRING_MAX);
+    const struct kt_file_rules rules = kt_state_dir_rules(dir, KT_KEYRING_MAX);
     size_t n = state->n_superseded;
 
     if (n == KT_SUPERSEDED_MAX || strlen(name) >= KT_SOURCE_MAX) {
@@ -206,7 +206,7 @@ static void sort_superseded(struct kt_state *state)
 
 static bool read_into(const struct kt_state_dir *dir, struct kt_state *state, struct kt_error *err)
 {
-    const struct kt_file_rules rules = rules_of(dir, KT_KEYRING_MAX);
+    const struct kt_file_rules rules = kt_state_dir_rules(dir, KT_KEYRING_MAX);
     enum kt_file_state there = KT_FILE_ABSENT;
 
     if (!kt_file_read_if(dir->fd, KT_STATE_KEYRING, &rules, &state->current, &there, err) ||

@@ -4,16 +4,19 @@
  *
  *   keyring.yaml                             in force
  *   floor                                    docs/keyring-format.md §8
+ *   audit.log                                docs/audit-format.md
  *   superseded/MEMBERSHIP-GENERATION.yaml    older keyrings with keys that the present one neither lists nor archives
  *   usage                                    how many encryptions each key has behind it (keeper)
  *   opener/                                  the opener's own folder (node.key)
  *   lock
  *
- * An install is: the present keyring into superseded/ where it is still needed, keyring.yaml, floor, then the removal
- * of superseded files that are not needed any more. Killed at any point, the next start serves the old or the new one.
+ * An install is: the present keyring into superseded/ where it is still needed, keyring.yaml, the lines of the audit
+ * log that it brings, floor, then the removal of superseded files that are not needed any more. Killed at any point,
+ * the next start serves the old or the new one.
  */
 #pragma once
 
+#include "keystore/audit_log.h"
 #include "keystore/opener.h"
 
 struct kt_state_dir;
@@ -52,6 +55,11 @@ bool kt_state_dir_check_install(const struct kt_state *state, const struct kt_op
  * KT_E_INCOMPLETE: the keyring is in its place, but what comes after that is not. */
 bool kt_state_dir_install(struct kt_state_dir *dir, const struct kt_state *state, struct kt_slice offered,
                           const struct kt_opener_answer *answer, struct kt_error *err) KT_MUST_CHECK;
+/* What the last install did to the audit log. Trouble with it stands in the way of no keyring: it is for the caller to
+ * tell, and the next install tries again. */
+const struct kt_audit_appended *kt_state_dir_audit(const struct kt_state_dir *dir);
+/* What a file of this directory must be: whose, and not for others to write. */
+struct kt_file_rules kt_state_dir_rules(const struct kt_state_dir *dir, size_t max);
 
 /* A document that is in force, but that is not keyring.yaml any more, since somebody replaced that: it goes into
  * superseded/, so that its keys are not lost with this process. *ret_written: it was not there yet; state is old then.

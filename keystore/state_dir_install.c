@@ -190,6 +190,22 @@ static bool write_floor(const struct kt_state_dir *dir, const struct kt_state *s
     return kt_file_replace(dir->fd, KT_STATE_FLOOR, kt_slice_str(text), &attrs, err);
 }
 
+/* After the keyring, which has the lines in any case, and before the floor: below it, nobody takes lines that are not
+ * there for lines that were cut off. */
+static void append_audit(struct kt_state_dir *dir, const struct kt_opener_answer *answer)
+{
+    const struct kt_audit_place place = {
+        .dir = dir->fd, .rules = kt_state_dir_rules(dir, KT_AUDIT_LOG_MAX), .attrs = attrs_of(dir, 0640)};
+
+    if (answer->audit)
+        (void)!kt_audit_log_append(&place, answer->audit, answer->audit_from, answer->audit_whole, &dir->audit);
+}
+
+const struct kt_audit_appended *kt_state_dir_audit(const struct kt_state_dir *dir)
+{
+    return &dir->audit;
+}
+
 /* A file that cannot be removed now is judged again at the next start: the install stands either way. */
 static void prune(const struct kt_state_dir *dir, const struct kt_state *state, const struct kt_opener_answer *answer)
 {
@@ -206,6 +222,7 @@ static void prune(const struct kt_state_dir *dir, const struct kt_state *state, 
 bool kt_state_dir_install(struct kt_state_dir *dir, const struct kt_state *state, struct kt_slice offered,
                           const struct kt_opener_answer *answer, struct kt_error *err)
 {
+    dir->audit = (struct kt_audit_appended){.first = 0};
     if (dir->lock < 0)
         return kt_fail(err, KT_E_INTERNAL, "an install without the lock");
     if (!kt_state_dir_check_install(state, answer, err))
@@ -214,6 +231,7 @@ bool kt_state_dir_install(struct kt_state_dir *dir, const struct kt_state *state
         return true; /* served as it is, decrypt only: the floor stays, and so does every key */
     if (!write_keyring(dir, state, offered, answer, err))
         return false;
+    append_audit(dir, answer);
     if (!write_floor(dir, state, answer, err))
         return fail_cut_short(err);
     prune(dir, state, answer);

@@ -12,7 +12,8 @@
 
 struct kt_state_dir {
     int fd;
-    int lock;  /* -1: only viewed */
-    uid_t uid; /* who owns the directory: its files are theirs, also those that root makes */
+    int lock;                       /* -1: only viewed */
+    struct kt_audit_appended audit; /* of the last install */
+    uid_t uid;                      /* who owns the directory: its files are theirs, also those that root makes */
     gid_t gid;
 };

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"regexp"
 	"strings"
@@ -184,6 +185,36 @@ var breakages = []breakage{
 		d.list.keys[len(d.list.keys)-1].id = strings.Repeat("ABCDEF01", 4)
 		return nil
 	}},
+	{"audit-restarted", "", false, "the audit log begins anew: taken, and verify finds it", sealed(func(l *keyList, _ []byte) {
+		line := &auditLine{V: 1, Seq: 1, Prev: textHash(make([]byte, 32)), Time: l.written.Format(timeLayout),
+			Keyring: hex.EncodeToString(l.keyring), Event: "founded", After: auditState{Membership: 1, Generation: 1,
+				Stage: "start", Recipients: []string{}, Keys: []auditKey{}}}
+		first, _ := line.text()
+		l.audit, l.auditHead = []string{first}, hashOf([]byte(first))
+	})},
+	{"audit-head", content, false, "auditHead is not the last line's hash",
+		sealed(func(l *keyList, _ []byte) { l.auditHead = random(32) })},
+	{"audit-none", content, false, "auditHead, and no lines", sealed(func(l *keyList, _ []byte) { l.audit = nil })},
+	{"audit-unchained", content, false, "a line between two others is missing", sealed(func(l *keyList, _ []byte) {
+		l.audit = append(l.audit[:len(l.audit)-2:len(l.audit)-2], l.audit[len(l.audit)-1])
+	})},
+	{"audit-no-line", content, false, "a last line that is none", sealed(func(l *keyList, _ []byte) {
+		l.audit = append(l.audit, "{}")
+		l.auditHead = hashOf([]byte("{}"))
+	})},
+	{"audit-too-many", content, false, "17 lines", sealed(func(l *keyList, _ []byte) {
+		last, head, _ := checkChain(l.audit)
+		for seq := last.seq + 1; len(l.audit) < auditLinesMax+1; seq++ {
+			line := fmt.Sprintf(`{"v":1,"seq":%d,"prev":"%s",}`, seq, textHash(head))
+			l.audit, head = append(l.audit, line), hashOf([]byte(line))
+		}
+		l.auditHead = head
+	})},
+	{"audit-too-long", content, false, "a line of more than 98304 bytes", sealed(func(l *keyList, _ []byte) {
+		last, head, _ := checkChain(l.audit)
+		line := fmt.Sprintf(`{"v":1,"seq":%d,"prev":"%s","x":"%s"}`, last.seq+1, textHash(head), strings.Repeat("x", auditLineMax))
+		l.audit, l.auditHead = append(l.audit, line), hashOf([]byte(line))
+	})},
 	{"format-2", "KEYRING_VERSION", false, "a key list of format 2, with a field that version 1 does not know",
 		text(`(?m)^format: 1\n`, "format: 2\ncolour: red\n")},
 	{"membership-format-2", "KEYRING_VERSION", true, "a membership of format 2", text1(`(?m)^format: 1\n`,

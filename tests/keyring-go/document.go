@@ -70,6 +70,7 @@ type keyList struct {
 	hold                 uint64
 	apiServers           []string
 	auditHead            []byte
+	audit                []string // lines of the audit log, the newest
 	commitment           []byte
 	keys                 []listedKey
 	signerKey, statusKey []byte

@@ -57,6 +57,7 @@ func emitKeyList(l *keyList) []byte {
 	e.list("wraps", len(l.wraps), func(i int) {
 		e.line("- recipient: %s\n  wrapped: %s", scalar(l.wraps[i].recipient), text64(l.wraps[i].wrapped))
 	})
+	e.list("audit", len(l.audit), func(i int) { e.line("- '%s'", strings.ReplaceAll(l.audit[i], "'", "''")) })
 	return e.Bytes()
 }
 

@@ -28,6 +28,8 @@ const usage = `usage: keyring-go COMMAND [OPTION]... [KEYRING]
   break  KIND OPENING KEYRING                write the next generation, broken in one way
   unwrap OPENING --key-id ID --ciphertext HEX [--etcd-key KEY --data HEX] KEYRING
                                              what a KMS v2 Encrypt wrapped, and what kube-apiserver encrypted under it
+  audit  --owner HASH --log FILE [--beginning SEQ] KEYRING
+                                             hold an audit log against the keyring that vouches for it
   request REQUEST                            what a node's request says, and its fingerprint
   bundle REQUEST BUNDLE                      check a bundle against the request that it answers; what it says
   kinds                                      print the kinds of break, with the code that each must be answered with
@@ -44,7 +46,7 @@ exit 2.
 
 type options struct {
 	owner, nodeKey, recovery, node, dir, typ, keyName, at, out, writer string
-	keyID, ciphertext, etcdKey, data                                   string
+	keyID, ciphertext, etcdKey, data, log, beginning                   string
 	edits                                                              []string
 	arguments                                                          []string
 }
@@ -56,7 +58,8 @@ func parseOptions(command string, arguments []string) (*options, error) {
 	set.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	for name, into := range map[string]*string{"owner": &o.owner, "node-key": &o.nodeKey, "recovery": &o.recovery,
 		"node": &o.node, "dir": &o.dir, "type": &o.typ, "key-name": &o.keyName, "time": &o.at, "out": &o.out,
-		"writer": &o.writer, "key-id": &o.keyID, "ciphertext": &o.ciphertext, "etcd-key": &o.etcdKey, "data": &o.data} {
+		"writer": &o.writer, "key-id": &o.keyID, "ciphertext": &o.ciphertext, "etcd-key": &o.etcdKey, "data": &o.data,
+		"log": &o.log, "beginning": &o.beginning} {
 		set.StringVar(into, name, "", "")
 	}
 	set.Func("edit", "", func(edit string) error { o.edits = append(o.edits, edit); return nil })
@@ -319,7 +322,7 @@ func openStored(seed []byte, etcdKey, data string) ([]byte, error) {
 
 var commands = map[string]func(*options) error{
 	"open": runOpen, "found": runFound, "next": runNext, "member": runMember, "break": runBreak,
-	"unwrap": runUnwrap, "request": runRequest, "bundle": runBundle,
+	"unwrap": runUnwrap, "audit": runAudit, "request": runRequest, "bundle": runBundle,
 	"kinds": func(*options) error { return printJSON(breakagesJSON()) },
 }
 

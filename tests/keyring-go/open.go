@@ -150,7 +150,7 @@ type object = map[string]any
 // json is everything that the keyring says, secrets in hex.
 func (o *opened) json() object {
 	m, l := o.members, o.list
-	return object{
+	all := object{
 		"through": o.through, "hash": textHash(o.hash()), "keyring": hex.EncodeToString(m.keyring),
 		"owner": fingerprint(o.signatures.owners[0].public), "owners": len(o.signatures.owners),
 		"membership": m.number, "membershipHash": textHash(hashOf(o.part1)),
@@ -162,6 +162,10 @@ func (o *opened) json() object {
 		"keyringKey": hex.EncodeToString(o.keyringKey), "signerKey": hex.EncodeToString(o.signer.scalar),
 		"statusKey": hex.EncodeToString(o.status), "keys": o.keysJSON(), "archive": o.archiveJSON(),
 	}
+	if len(l.audit) > 0 {
+		all["audit"] = l.audit
+	}
+	return all
 }
 
 func (o *opened) recipientsJSON() []object {

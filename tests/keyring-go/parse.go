@@ -143,6 +143,11 @@ func parseKeyList(part []byte) (*keyList, error) {
 	f.each("wraps", 1, 64, func(item *fields) {
 		l.wraps = append(l.wraps, wrap{item.matching("recipient", nodeName), item.base64("wrapped", 65+32+16)})
 	})
+	if f.has("audit") {
+		for _, node := range f.items("audit", 0, auditLinesMax) {
+			l.audit = append(l.audit, f.scalarOf(node))
+		}
+	}
 	f.done()
 	l.rules(f)
 	if *f.err != nil {
@@ -156,7 +161,11 @@ var hidden = [][2]rune{{0x00, 0x1f}, {0x7f, 0x9f}, {0xad, 0xad}, {0x61c, 0x61c},
 	{0x2028, 0x202e}, {0x2060, 0x206f}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff}, {0xfff0, unicode.MaxRune}}
 
 func keyName(name string) bool {
-	if len(name) == 0 || len(name) > 253 || !utf8.ValidString(name) || strings.Trim(name, " ") != name {
+	return len(name) > 0 && len(name) <= 253 && strings.Trim(name, " ") == name && nameCharacters(name)
+}
+
+func nameCharacters(name string) bool {
+	if !utf8.ValidString(name) {
 		return false
 	}
 	for _, c := range name {
@@ -245,6 +254,9 @@ func (l *keyList) rules(f *fields) {
 			f.wrong("an API server twice")
 		}
 		servers[name] = true
+	}
+	if err := checkTail(l.audit, l.auditHead); err != nil {
+		f.wrong("audit: %v", err)
 	}
 }
 

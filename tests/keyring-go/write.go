@@ -28,6 +28,10 @@ type draft struct {
 	part2Hook    func([]byte) []byte
 	listSigner   *pair
 	finishedHook func(*signatures)
+
+	before         *auditState // nil: the first generation
+	event, subject string      // of its line of the audit log
+	command        string
 }
 
 // next is the generation after the one that is open, unchanged so far.
@@ -39,6 +43,8 @@ func (o *opened) next(at time.Time, writer string) *draft {
 	d.list.archive = append([]archivedKey{}, o.list.archive...)
 	d.list.apiServers = append([]string{}, o.list.apiServers...)
 	d.keys = append([][]byte{}, o.keys...)
+	d.list.audit = append([]string{}, o.list.audit...)
+	d.before, d.event = o.auditState(), "changed"
 	d.list.generation++
 	d.list.previous = o.hash()
 	d.list.written = at
@@ -75,6 +81,9 @@ func (d *draft) seal() ([]byte, error) {
 	}
 	keyringKey := random(32)
 	if err := d.sealList(hashOf(part1), keyringKey); err != nil {
+		return nil, err
+	}
+	if err := d.announce(); err != nil {
 		return nil, err
 	}
 	if d.sealedHook != nil {
@@ -224,6 +233,7 @@ func (d *draft) editMembers(edit string) error {
 			return err
 		}
 		d.members.recipients = append(d.members.recipients, recipient{words[0], words[1], public})
+		d.event, d.subject = "node-added", words[0]
 		return nil
 	case "rename": // OLD,NEW
 		old, name, _ := strings.Cut(word, ",")
@@ -235,6 +245,7 @@ func (d *draft) editMembers(edit string) error {
 			return err
 		}
 		d.newSigner()
+		d.event, d.subject = "node-removed", word
 		return nil
 	case "new-signer":
 		d.newSigner()
@@ -280,13 +291,13 @@ func (d *draft) replaceRecovery(r recovery) error {
 			return err
 		}
 	}
-	d.oldRecovery = &r
+	d.oldRecovery, d.event = &r, "recovery-replaced"
 	return d.eachRecipient("recovery", func(i int) { d.members.recipients[i].publicKey = r.recipient.public })
 }
 
 // found is the first generation of a new keyring.
 func found(node, typ, name string, own pair, r recovery, at time.Time) *draft {
-	d := &draft{signer: newPair(), status: random(32), owner: &r.owner,
+	d := &draft{signer: newPair(), status: random(32), owner: &r.owner, event: "founded",
 		owners: []ownerLink{{public: r.owner.public}}}
 	d.members = membership{format: formatOne, keyring: random(16), number: 1, madeHash: make([]byte, 32),
 		owner: r.owner.public, recipients: []recipient{{node, "file", own.public}, {"recovery", "recovery",

@@ -25,7 +25,7 @@ from kms_peer import ACK, PING, Closed, Peer, field, frame, request  # noqa: E40
 setUpModule = install
 
 SOCKETS = ["run/kms/kms.sock", "run/control.sock"]
-MADE = {"keyturn.yaml", "run", "run/kms", "state", "state/floor", "state/keyring.yaml", "state/lock", "state/opener",
+MADE = {"keyturn.yaml", "run", "run/kms", "state", "state/audit.log", "state/floor", "state/keyring.yaml", "state/lock", "state/opener",
         "state/opener/node.key"}  # keyturnd(8), FILES
 SERVING = {"state/usage", "run/metrics.sock", "run/metrics.sock.lock", *SOCKETS, *(path + ".lock" for path in SOCKETS)}
 

@@ -23,11 +23,11 @@ class Joins(Cluster):
         self.assertEqual(self.names("b"), ["a", "b", "recovery"])
         self.assertTrue(self.opens("a") and self.opens("b"))
         modes = {name: oct((self.work / "b" / name).stat().st_mode & 0o777)
-                 for name in ["keyturn.yaml", "state", "state/opener", "state/opener/node.key", "state/keyring.yaml", "state/floor"]}
+                 for name in ["keyturn.yaml", "state", "state/opener", "state/opener/node.key", "state/keyring.yaml", "state/audit.log", "state/floor"]}
         self.assertEqual(modes, {"keyturn.yaml": "0o644", "state": "0o711", "state/opener": "0o700", "state/opener/node.key": "0o600",
-                                 "state/keyring.yaml": "0o640", "state/floor": "0o640"})
+                                 "state/keyring.yaml": "0o640", "state/audit.log": "0o640", "state/floor": "0o640"})
         left = sorted(p.name for p in self.state_of("b").iterdir())
-        self.assertEqual(left, ["floor", "keyring.yaml", "lock", "opener"])
+        self.assertEqual(left, ["audit.log", "floor", "keyring.yaml", "lock", "opener"])
         self.assertFalse(list((self.work / "b").glob("*.join")))
         # What the node pins is what the first one does.
         owner = re.compile(r"^owner: .*$", re.M)

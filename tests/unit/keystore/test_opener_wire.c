@@ -43,8 +43,14 @@ static struct kt_opener_request sample_request(void)
         .edits = edits,
         .n_edits = KT_ARRAY_LEN(edits),
         .now = 1763888400,
-        .member = {.request = KT_SLICE("r", 1), .header = KT_SLICE("hh", 2), .name = "node-2", .provider = "keyturn"}};
+        .member = {.request = KT_SLICE("r", 1), .header = KT_SLICE("hh", 2), .name = "node-2", .provider = "keyturn"},
+        .claim = {.command = "node approve",
+                  .has_who = true,
+                  .who = {.uid = UINT32_MAX, .user = "root", .login = "alice", .sudo = "bob"},
+                  .has_config = true}};
 
+    memset(request.claim.config_before, 0xb5, KT_HASH_LEN);
+    memset(request.claim.config_after, 0xc5, KT_HASH_LEN);
     memset(request.floor.hash, 0xa5, KT_HASH_LEN);
     request.superseded[0] = KT_SLICE("x", 1);
     request.superseded_names[0] = "1-3.yaml";
@@ -96,6 +102,7 @@ static void test_request_round_trip(void **state)
     assert_true(kt_slice_equal(out.member.header, in.member.header));
     assert_string_equal(out.member.name, "node-2");
     assert_string_equal(out.member.provider, "keyturn");
+    assert_memory_equal(&out.claim, &in.claim, sizeof(in.claim));
 }
 
 /* A file that is there but empty is not the same as none. */
@@ -345,6 +352,13 @@ static void fill_answer(struct kt_opener_answer *answer)
     answer->n_notes = 1;
     assert_true(kt_bytes_copy(KT_SLICE(DOC_A, sizeof(DOC_A) - 1), &answer->document, &err));
     memset(answer->owner, 3, KT_HASH_LEN);
+    memset(info->audit_head, 4, KT_HASH_LEN);
+    answer->audit = calloc(1, sizeof(*answer->audit));
+    assert_non_null(answer->audit);
+    assert_true(kt_audit_tail_add(answer->audit, kt_slice_str("a line")));
+    assert_true(kt_audit_tail_add(answer->audit, kt_slice_str("another")));
+    answer->audit_from = 1;
+    answer->audit_whole = true;
     fill_report(answer);
 }
 
@@ -361,6 +375,11 @@ static void expect_equal(const struct kt_opener_answer *a, const struct kt_opene
     assert_true(kt_slice_equal(kt_bytes_view(&a->document), kt_bytes_view(&b->document)));
     assert_memory_equal(a->owner, b->owner, KT_HASH_LEN);
     assert_memory_equal(a->tpm, b->tpm, sizeof(*a->tpm));
+    assert_int_equal(a->audit->n, b->audit->n);
+    for (size_t i = 0; i < a->audit->n; i++)
+        assert_true(kt_slice_equal(kt_audit_tail_line(a->audit, i), kt_audit_tail_line(b->audit, i)));
+    assert_int_equal(a->audit_from, b->audit_from);
+    assert_int_equal(a->audit_whole, b->audit_whole);
 }
 
 static void test_answer_round_trip(void **state)

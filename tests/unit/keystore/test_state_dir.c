@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state directory with made-up documents: order and durability of an install, and what is refused when read. */
+#include "base/file.h"
 #include "keystore/state_dir.h"
 #include "tests/unit/base/scratch.h"
 
@@ -13,6 +14,9 @@
 
 #define OLD "an old keyring\n"
 #define NEW "a new keyring\n"
+/* What they bring of the audit log. */
+#define LINE_OLD "the line of the old keyring"
+#define LINE_NEW "the line of the new keyring"
 
 static struct kt_state_dir *take(const struct scratch *s)
 {
@@ -486,7 +490,10 @@ static void test_too_large(void **state_)
     expect_unreadable(dir, KT_E_IO, "keyring.yaml");
 }
 
-/* An install with a copy, a replace, a floor and a removal, in this program started again with the fault library. */
+#define LINE_LACKING 2 /* exit status of an install that could not append to the audit log */
+
+/* An install with a copy, a replace, a line of the log, a floor and a removal, in this program started again with the
+ * fault library. */
 static int install_for_fault(const char *path)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -498,9 +505,13 @@ static int install_for_fault(const char *path)
         return 3;
     answer_of(2, &answer);
     answer.keep_current = true;
+    answer.audit = calloc(1, sizeof(*answer.audit));
+    if (!answer.audit || !kt_audit_tail_add(answer.audit, kt_slice_str(LINE_OLD)) ||
+        !kt_audit_tail_add(answer.audit, kt_slice_str(LINE_NEW)))
+        return 3;
     if (!kt_state_dir_install(dir, &state, kt_slice_str(NEW), &answer, &err))
         return 4;
-    return 0;
+    return kt_state_dir_audit(dir)->trouble.code == KT_OK ? 0 : LINE_LACKING;
 }
 
 static int run_fault(const struct scratch *s, const char *what, long at)
@@ -535,11 +546,29 @@ static void lay_out(const struct scratch *s)
     (void)unlinkat(s->dir, "superseded/1-1.yaml", 0);
     scratch_put(s, "keyring.yaml", OLD, 0640);
     scratch_put(s, "floor", text, 0640);
+    scratch_put(s, "audit.log", LINE_OLD "\n", 0640);
     scratch_put(s, "superseded/1-0.yaml", "not needed\n", 0640);
 }
 
+/* Never a line without its keyring; where the floor has it, its line is there, or was told to be lacking. Written half,
+ * it is only the floor that is missing. */
+static void expect_log(const struct scratch *s, bool is_new, bool has_floor, bool told)
+{
+    const struct kt_file_rules rules = {.max = 4096, .owner = KT_ANY_UID};
+    static const char whole[] = LINE_OLD "\n" LINE_NEW "\n";
+    struct kt_error err = KT_ERROR_INIT;
+    KT_CLEANUP_BYTES struct kt_bytes log = {.data = NULL};
+
+    if (!kt_file_read(s->dir, "audit.log", &rules, &log, &err))
+        fail_msg("%s", err.message);
+    assert_in_range(log.len, strlen(LINE_OLD) + 1, strlen(whole));
+    assert_memory_equal(log.data, whole, log.len);
+    assert_true(is_new || log.len == strlen(LINE_OLD) + 1);
+    assert_true(!has_floor || told || log.len == strlen(whole));
+}
+
 /* Old or new, never neither; never new without the copy of the old; never a floor above the keyring. */
-static bool expect_old_or_new(const struct scratch *s)
+static bool expect_old_or_new(const struct scratch *s, bool told)
 {
     struct kt_error err = KT_ERROR_INIT;
     KT_CLEANUP(kt_state_dir_free_p) struct kt_state_dir *dir = take(s);
@@ -551,6 +580,7 @@ static bool expect_old_or_new(const struct scratch *s)
     is_new = strcmp((const char *)state.current.data, NEW) == 0;
     assert_true(is_new || strcmp((const char *)state.current.data, OLD) == 0);
     assert_true(is_new || state.floor.generation == 1);
+    expect_log(s, is_new, state.floor.generation == 2, told);
     if (is_new)
         scratch_expect(s, "superseded/1-1.yaml", OLD);
     else
@@ -588,7 +618,7 @@ static void try_faults(const struct scratch *s, const char *what, bool killed)
             assert_int_equal(status, 1000 + SIGKILL);
         else
             assert_in_range(status, 0, 4);
-        if (expect_old_or_new(s))
+        if (expect_old_or_new(s, status == LINE_LACKING))
             saw_new = true;
         else
             saw_old = true;
