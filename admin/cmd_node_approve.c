@@ -110,7 +110,10 @@ static bool let_in(struct approval *a, struct kt_error *err)
     a->changed = !answer.same;
     a->outcome = (struct kt_outcome){.membership = answer.info->membership, .generation = answer.info->generation};
     memcpy(a->owner, answer.info->owner, KT_HASH_LEN);
-    return answer.same || kt_member_install(&a->job, kt_bytes_view(&answer.document), &a->outcome, err);
+    if (a->changed)
+        return kt_member_install(&a->job, kt_bytes_view(&answer.document), &a->outcome, err);
+    /* What an install that was cut short has left to do is done. */
+    return kt_offer_run(a->job.options, a->job.config, kt_bytes_view(&a->job.state->current), &a->outcome, err);
 }
 
 static bool write_bundle(struct approval *a, struct kt_error *err)

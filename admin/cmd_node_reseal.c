@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* keyturn node reseal, and node suspend, which is the same under no policy until the next boot. */
+#include "admin/audit_journal.h"
 #include "admin/tpm_option.h"
 
 #include <stdio.h>
@@ -37,8 +38,10 @@ static bool run(const struct kt_options *options, enum kt_opener_op op, const ch
     struct kt_opener_request request = {.op = options->dry_run ? KT_OPENER_NODE_VERIFY : op, .tpm_policy = policy};
     if (!kt_node_ask(config, &request, &answer, err))
         return false;
-    if (!options->dry_run)
-        kt_node_reload(options, config);
+    if (options->dry_run)
+        return true;
+    kt_audit_journal_local(options, config);
+    kt_node_reload(options, config);
     return true;
 }
 

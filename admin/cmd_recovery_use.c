@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/audit_claim.h"
 #include "admin/fingerprint_ask.h"
 #include "admin/join_key.h"
 #include "admin/opener_local.h"
@@ -97,6 +98,7 @@ static void fill(const struct use *use, const struct kt_secret *key, struct kt_o
     ret->kind = config->recipient;
     ret->tpm_policy = use->join.init.policy;
     ret->now = kt_clock_real_s();
+    kt_audit_claim_fill(use->join.init.options->command, &ret->claim);
 }
 
 static bool make(struct use *use, const struct kt_secret *key, struct kt_error *err)

@@ -252,6 +252,7 @@ void kt_command_parse(struct kt_command_line *line, int argc, char **argv)
         .children = children,
     };
     line->options.timeout_s = TIMEOUT_DEFAULT_S;
+    line->options.command = line->command->name;
     argp_err_exit_status = kt_code_exit(KT_E_USAGE);
     const bool quiet = kt_command_wants_json(argc, argv) && !wants_help(argc, argv);
     if (argp_parse(&argp, argc, argv, quiet ? ARGP_NO_ERRS : 0, NULL, line) != 0)

@@ -10,6 +10,7 @@
 
 /* Options that more than one command takes (keyturn(1), COMMON OPTIONS). */
 struct kt_options {
+    const char *command;     /* "node approve" */
     const char *config;      /* --config; NULL: not given */
     const char *key_file;    /* --key-file FILE or - */
     bool json;               /* -o json */
@@ -59,6 +60,9 @@ int kt_command_node_install(int argc, char **argv);
 int kt_command_node_list(int argc, char **argv);
 int kt_command_node_remove(int argc, char **argv);
 int kt_command_config_show(int argc, char **argv);
+int kt_command_audit(int argc, char **argv);
+int kt_command_audit_show(int argc, char **argv);
+int kt_command_audit_verify(int argc, char **argv);
 int kt_command_version(int argc, char **argv);
 
 /* A command's own options, arguments and help, over the common options. */

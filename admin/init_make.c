@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/audit_claim.h"
+#include "admin/audit_journal.h"
 #include "admin/init.h"
 #include "admin/opener_local.h"
 #include "admin/recovery_prove.h"
@@ -124,7 +126,7 @@ bool kt_init_found(struct kt_init *init, struct kt_bytes *ret_document, struct k
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
     if (!recovery)
         return false;
-    const struct kt_opener_request request = {
+    struct kt_opener_request request = {
         .op = KT_OPENER_CREATE,
         .recovery_key = recovery,
         .node = init->config->node,
@@ -134,6 +136,7 @@ bool kt_init_found(struct kt_init *init, struct kt_bytes *ret_document, struct k
         .now = kt_clock_real_s(),
         .tpm_policy = init->policy,
     };
+    kt_audit_claim_fill(init->options->command, &request.claim);
     kt_init_staged(init, "work.yaml", work);
     if (!kt_opener_local(init->config, work, &request, &answer, err))
         return false;
@@ -175,8 +178,11 @@ static bool install_staged(struct kt_init *init, const struct kt_state *state, s
                            const struct kt_opener_answer *answer, struct kt_error *err)
 {
     struct kt_error why = KT_ERROR_INIT;
-    if (kt_state_dir_install(init->staged, state, document, answer, &why))
-        return true;
+    if (kt_state_dir_install(init->staged, state, document, answer, &why)) {
+        why = kt_state_dir_audit(init->staged)->trouble;
+        if (why.code == KT_OK)
+            return true;
+    }
     if (err)
         *err = why;
     if (why.code != KT_E_INCOMPLETE)
@@ -185,19 +191,18 @@ static bool install_staged(struct kt_init *init, const struct kt_state *state, s
     return kt_fail_errno(err, KT_E_IO, "%s/floor: cannot be written, so nothing was made", init->staging);
 }
 
-static bool install_keyring(struct kt_init *init, struct kt_slice document, struct kt_error *err)
+static bool install_keyring(struct kt_init *init, struct kt_slice document, struct kt_opener_answer *ret,
+                            struct kt_error *err)
 {
     char work[KT_INIT_PATH_MAX + 64];
     KT_CLEANUP(kt_free_p) struct kt_state *state = calloc(1, sizeof(*state));
-    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
     if (!state)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     struct kt_opener_request request = {0};
     kt_state_request(state, document, &request);
     kt_init_staged(init, "work.yaml", work);
     /* The node's own key opens it too: the recovery key alone would not make a node serve. */
-    if (!kt_opener_local(init->config, work, &request, &answer, err) ||
-        !install_staged(init, state, document, &answer, err))
+    if (!kt_opener_local(init->config, work, &request, ret, err) || !install_staged(init, state, document, ret, err))
         return false;
     return kt_file_remove(AT_FDCWD, work, err) && hand_over(init, err);
 }
@@ -220,13 +225,15 @@ bool kt_init_commit(struct kt_init *init, struct kt_slice document, struct kt_er
     const struct kt_file_attrs attrs = {.mode = 0644, .uid = KT_ANY_UID, .gid = (gid_t)-1};
     char pending[KT_INIT_PATH_MAX + 64];
     KT_CLEANUP_BYTES struct kt_bytes text = {0};
+    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
     kt_init_staged(init, KT_INIT_PENDING, pending);
-    if (!make_run_dirs(init, err) || !install_keyring(init, document, err) ||
+    if (!make_run_dirs(init, err) || !install_keyring(init, document, &answer, err) ||
         !kt_config_format(init->config, &text, err) ||
         !kt_file_replace(AT_FDCWD, pending, kt_bytes_view(&text), &attrs, err))
         return false;
     if (rename(init->staging, init->config->state_dir) != 0)
         return kt_fail_errno(err, KT_E_IO, "%s: cannot become %s", init->staging, init->config->state_dir);
     init->committed = true;
+    kt_audit_journal(answer.audit, kt_state_dir_audit(init->staged));
     return kt_init_complete(init, kt_bytes_view(&text), err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/member.h"
 
+#include "admin/audit_claim.h"
 #include "admin/opener_local.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -56,6 +57,7 @@ void kt_member_request(const struct kt_member_job *job, enum kt_opener_op op, st
     ret->node = job->config->node;
     ret->kind = job->config->recipient;
     ret->now = kt_clock_real_s();
+    kt_audit_claim_fill(job->options->command, &ret->claim);
 }
 
 static bool is_newest(const struct kt_member_job *job, struct kt_error *err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/offer.h"
 
+#include "admin/audit_journal.h"
 #include "admin/control_client.h"
 #include "admin/opener_local.h"
 #include "keystore/state_dir.h"
@@ -37,8 +38,12 @@ static bool offer_to_state(const struct kt_config *config, struct kt_state_dir *
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
     kt_state_request(state, document, &request);
     if (!kt_opener_local(config, config->path, &request, &answer, err) ||
-        !kt_state_dir_check_install(state, &answer, err) ||
-        (!dry_run && !kt_state_dir_install(dir, state, document, &answer, err)))
+        !kt_state_dir_check_install(state, &answer, err))
+        return false;
+    bool installed = dry_run || kt_state_dir_install(dir, state, document, &answer, err);
+    if (!dry_run)
+        kt_audit_journal(answer.audit, kt_state_dir_audit(dir));
+    if (!installed)
         return false;
     *ret = (struct kt_outcome){
         .changed = !answer.same,

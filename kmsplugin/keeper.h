@@ -72,6 +72,7 @@ struct kt_keeper {
     struct kt_error superseded_error; /* why a superseded keyring could not be read; KT_OK */
     struct kt_error reload_error;     /* why the keyring on disk was not taken in; KT_OK */
     struct kt_error floor_error;      /* why the floor of what is served is not on the disk; KT_OK */
+    struct kt_error audit_error;      /* why audit.log lacks lines of what is served; KT_OK */
     struct kt_error test_error;       /* why the active key is not fit; KT_OK */
     struct kt_job job;
     struct kt_job next; /* a client's, behind a running one that nobody waits for */
@@ -128,6 +129,9 @@ void kt_keeper_client_gone(struct kt_keeper *k, uint32_t client);
 /* keeper_swap.c: judges what an opener opened and puts it in force. Takes the document out of the job. */
 bool kt_keeper_swap(struct kt_keeper *k, struct kt_job *job, struct kt_opener_answer *answer, bool *ret_changed,
                     struct kt_error *err) KT_MUST_CHECK;
+
+/* keeper_audit.c: after an install, whatever became of it. */
+void kt_keeper_tell_audit(struct kt_keeper *k, const struct kt_opener_answer *answer);
 
 /* keeper_selftest.c: seals samples with a new set; later unwraps them all. */
 bool kt_keyset_test(struct kt_keyset *set, struct kt_usage *usage, struct kt_keeper_page *page,

@@ -7,7 +7,7 @@
 
 #define BUSY_RETRY_S 1u
 #define RETRY_MOST_S 60u
-#define FLOOR_S      60u
+#define REST_S       60u
 
 static void job_done(struct kt_job *job)
 {
@@ -75,10 +75,10 @@ static void fail_load(struct kt_keeper *k, const struct kt_error *error)
 }
 
 /* What is left to do of an install is done by the next one. */
-static void start_again_for_floor(struct kt_keeper *k)
+static void start_again_for_rest(struct kt_keeper *k)
 {
-    k->want_start = k->floor_error.code != KT_OK;
-    k->start_ns = kt_clock_monotonic_ns() + FLOOR_S * KT_NS_PER_S;
+    k->want_start = k->floor_error.code != KT_OK || k->audit_error.code != KT_OK;
+    k->start_ns = kt_clock_monotonic_ns() + REST_S * KT_NS_PER_S;
 }
 
 static void fail_reload(struct kt_keeper *k, const struct kt_error *error)
@@ -90,7 +90,7 @@ static void fail_reload(struct kt_keeper *k, const struct kt_error *error)
     k->reload_error = *error;
     note_disk_failure(k, error);
     kt_log_error(KT_LOG_ERROR, "keyring-not-taken-in", error);
-    start_again_for_floor(k);
+    start_again_for_rest(k);
 }
 
 static void fail_offer(struct kt_keeper *k, const struct kt_error *error)
@@ -110,13 +110,13 @@ static void succeed_start(struct kt_keeper *k, bool changed)
 {
     (void)changed;
     k->start_failures = 0;
-    start_again_for_floor(k);
+    start_again_for_rest(k);
     note_disk(k, true, "");
 }
 
 static void succeed_offer(struct kt_keeper *k, bool changed)
 {
-    k->want_start = false;
+    start_again_for_rest(k);
     k->want_disk = true;
     if (changed)
         kt_count(&k->page->offers_installed);

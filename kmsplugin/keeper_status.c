@@ -112,6 +112,8 @@ size_t kt_keeper_warnings(const struct kt_keeper *k, char (*ret)[KT_WARNING_LEN]
     if (k->floor_error.code != KT_OK)
         warn(&w, "the floor is not on the disk, so an older keyring.yaml would not be noticed: %.400s",
              k->floor_error.message);
+    if (k->audit_error.code != KT_OK)
+        warn(&w, "the audit log lacks lines of the keyring in force: %.400s", k->audit_error.message);
     if (k->usage.trouble.code != KT_OK)
         warn(&w, "encryptions are not counted on disk: %.400s", k->usage.trouble.message);
     if (k->keys)

@@ -41,7 +41,9 @@ static bool judge(struct kt_keeper *k, struct kt_keyset *set, struct kt_error *r
 static bool install(struct kt_keeper *k, const struct kt_job *job, const struct kt_keyset *set,
                     const struct kt_opener_answer *answer, struct kt_error *err)
 {
-    if (kt_state_dir_install(k->dir, &job->state, kt_bytes_view(&job->offered), answer, err)) {
+    bool installed = kt_state_dir_install(k->dir, &job->state, kt_bytes_view(&job->offered), answer, err);
+    kt_keeper_tell_audit(k, answer);
+    if (installed) {
         kt_error_clear(&k->floor_error);
         return true;
     }

@@ -48,6 +48,9 @@ class KeyringGo:
     def unwrap(self, *words, opening=None, keyring=None):
         return json.loads(self.run("unwrap", *(opening or self.by_node), *words, keyring or self.keyring))
 
+    def audit(self, log):
+        return json.loads(self.run("audit", "--owner", self.daemon.owner(), "--log", log, self.keyring))
+
     def _write(self, out, command, *words):
         self.run(*command, *words, "--out", out, self.keyring)
         return out

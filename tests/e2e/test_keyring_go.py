@@ -24,7 +24,7 @@ def snapshot(daemon):
     files = {}
     for path in sorted(daemon.state.rglob("*")):
         relative = str(path.relative_to(daemon.state))
-        if path.is_file() and (relative in ("keyring.yaml", "floor") or relative.startswith(("opener/", "superseded"))):
+        if path.is_file() and (relative in ("keyring.yaml", "floor", "audit.log") or relative.startswith(("opener/", "superseded"))):
             files[relative] = (path.read_bytes(), path.stat().st_mode, path.stat().st_uid)
     return files
 
@@ -154,6 +154,26 @@ class BothWays(Case):
         self.assertEqual(after["keyring"], before["keyring"])
         self.assertEqual(after["keys"], before["keys"])
         proved("what the second implementation wrote is served after a restart too")
+
+    def test_6_the_audit_log(self):
+        """All that both have written so far is one chain, for both."""
+        log = self.daemon.state / "audit.log"
+        seen = self.go.audit(log)
+        verified = self.daemon.keyturn("audit", "verify", "-o", "json")
+        self.assertEqual(verified.exit, 0, repr(verified))
+        self.assertEqual(seen, {name: verified.json()[name] for name in seen})
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        self.assertEqual(seen["lines"], self.daemon.status()["keyring"]["generation"])
+        self.assertEqual({line["command"] for line in lines}, {"init", "keyring-go", ""})
+        self.assertLessEqual({"founded", "changed", "node-added", "node-removed"}, {line["event"] for line in lines})
+        rows = log.read_text().splitlines(keepends=True)
+        copy = self.workspace.path / "copy.log"
+        for spoilt in (rows[:-1], rows[:2] + rows[3:], rows + rows[-1:], [rows[0].replace("init", "exit"), *rows[1:]]):
+            copy.write_text("".join(spoilt))
+            self.assertEqual(self.daemon.keyturn("audit", "verify", "--log", copy).exit, 8)
+            with self.assertRaisesRegex(RuntimeError, "FOUND"):
+                self.go.audit(copy)
+        proved("the audit log of a keyring that both have written is one chain up to its head, for both")
 
     def test_7_founded_elsewhere(self):
         daemon = Daemon(self.workspace.path / "f").init("--node", "node-1")
@@ -298,6 +318,16 @@ class Refusals(Case):
         answer = self.accept(self.go.broken(self.out, "owner-chain"))
         self.assertTrue(answer["changed"])
         proved("a chain of three owners, each signed by the one before, is followed")
+
+    def test_8_an_audit_log_that_begins_anew(self):
+        """A member may write that; it is served, and found."""
+        self.assertEqual(self.daemon.keyturn("audit", "verify").exit, 0)
+        self.accept(self.go.broken(self.out, "audit-restarted"))
+        answer = self.daemon.keyturn("audit", "verify", "-o", "json")
+        self.assertEqual(answer.exit, 8, repr(answer))
+        self.assertEqual([f["kind"] for f in answer.json()["findings"]], ["out-of-order"])
+        self.assertEqual(self.daemon.keyturn("probe").exit, 0)
+        proved("a keyring whose audit log begins anew is served, and verify finds it")
 
 
 class Members(Case):

@@ -102,6 +102,11 @@ class Cluster(Case):
                              env={**os.environ, "KEYTURN_BUILD": str(BUILD)})
         return out if run.returncode == 0 else run
 
+    def generations(self, node, n):
+        """So many more, one after the other, in force there."""
+        for i in range(n):
+            self.expect(self.on(node, "keyring", "offer", self.edit(node, "enabled", "false" if i % 2 == 0 else "true")), 0)
+
     # Daemons
 
     def start(self, node, serving=True):
@@ -135,6 +140,34 @@ class Cluster(Case):
         self.expect(self.on(node, "probe"), 0)
         return status["daemon"]["keyId"], status["keyring"]["membership"], status["keyring"]["generation"]
 
+    # Audit logs
+
+    def log_of(self, node):
+        return self.state_of(node) / "audit.log"
+
+    def lines(self, node):
+        return [json.loads(row) for row in self.log_of(node).read_text().splitlines()]
+
+    def verify(self, node, *more):
+        return self.on(node, "audit", "verify", "-o", "json", *more)
+
+    def damage(self, node, *more):
+        """What verify finds, as (kind, row); it has a finding or it fails."""
+        run = self.expect(self.verify(node, *more), 8, "FOUND")
+        return [(f["kind"], f["row"]) for f in json.loads(run.stdout)["findings"]]
+
+    def logs_verify(self):
+        """On each node that has joined; but for one whose new founding owner has no keyring in force yet."""
+        for config in sorted(self.work.glob("?/keyturn.yaml")):
+            run = self.verify(config.parent.name)
+            if run.returncode != 6 or json.loads(run.stderr)["error"]["code"] != "KEYRING_OWNER":
+                self.expect(run, 0)
+
+    def offer_again(self):
+        """What a full disk has left out is done where what is in force is offered again."""
+        for config in sorted(self.work.glob("?/keyturn.yaml")):
+            self.expect(self.offer(config.parent.name, config.parent.name), 0)
+
     # Walks through every write of a command
 
     def restore(self, saved):
@@ -143,7 +176,8 @@ class Cluster(Case):
 
     def walk(self, command, check, least):
         """command(env) killed before each of its writes in turn, and after the last, and with a full disk at each; after each,
-        check(run) is what an operator does. The directory is as before in the end."""
+        check(run) is what an operator does. A kill leaves audit logs that verify, and so does that. The directory is as
+        before in the end."""
         saved = self.work.with_name(self.work.name + ".saved")
         shutil.copytree(self.work, saved, symlinks=True)
         self.addCleanup(shutil.rmtree, saved, ignore_errors=True)
@@ -153,7 +187,13 @@ class Cluster(Case):
         for at, do in faults:
             self.restore(saved)
             with self.subTest(at=at, do=do):
-                check(command(fault(at, do, BOTH)))
+                run = command(fault(at, do, BOTH))
+                if do != "enospc":
+                    self.logs_verify()
+                check(run)
+                if do == "enospc":
+                    self.offer_again()
+                self.logs_verify()
         self.restore(saved)
         shutil.rmtree(saved)
 

@@ -27,7 +27,8 @@ sync, audit, version"""
 OPTIONS = """--kubeconfig F --context C --api-server URL... --encryption-config F --etcd-endpoints L --etcd-cacert F --etcd-cert F
 --etcd-key F --etcd-prefix P --etcd-servers-overrides O"""
 READS = {"status": "Status", "probe": "Probe", "key list": "KeyList", "keyring show": "Keyring", "config show": "RenderedConfig",
-         "recovery verify": "RecoveryVerification", "node list": "NodeList", "version": "Version"}
+         "recovery verify": "RecoveryVerification", "node list": "NodeList", "audit": "AuditLog", "audit show": "AuditLog",
+         "audit verify": "AuditVerification", "version": "Version"}
 CHANGES = {"init": "Init", "keyring offer": "KeyringOffer"}
 # Their answers: test_members.py, test_recovery.py.
 MEMBERS = ["node request", "node approve", "node install", "node remove", "recovery use", "recovery replace"]
