@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* libyaml's events become a tree; nothing recurses. */
+#include "base/secret.h"
+#include "encconfig/source_tree.h"
+
+#include <search.h>
+#include <string.h>
+#include <yaml.h>
+
+/* go-yaml reads so many bytes at once, and judges the encoding of all of them. So that a bad byte in a part which it
+ * never comes to is as harmless here, libyaml gets no more at once. */
+#define READ_MAX 512u
+
+struct anchor {
+    const char *name;
+    const struct kt_source_node *node;
+};
+
+struct yaml_builder {
+    struct kt_source_builder *b;
+    yaml_parser_t parser;
+    size_t given; /* bytes that libyaml has read */
+    /* libyaml's marks count characters; the last one that was asked for, and its byte. */
+    size_t index;
+    size_t offset;
+    void *anchors; /* tsearch(3) */
+};
+
+static int compare_anchors(const void *a, const void *b)
+{
+    return strcmp(((const struct anchor *)a)->name, ((const struct anchor *)b)->name);
+}
+
+static void keep_anchor(void *anchor)
+{
+    (void)anchor; /* it lives in the tree's memory */
+}
+
+static void wipe(void *start, const void *end)
+{
+    if (start)
+        kt_wipe(start, (size_t)((const uint8_t *)end - (const uint8_t *)start));
+}
+
+static void yaml_builder_done(struct yaml_builder *y)
+{
+    tdestroy(y->anchors, keep_anchor);
+    wipe(y->parser.raw_buffer.start, y->parser.raw_buffer.end);
+    wipe(y->parser.buffer.start, y->parser.buffer.end);
+    yaml_parser_delete(&y->parser);
+}
+
+static void delete_event(yaml_event_t *event)
+{
+    if (event->type == YAML_SCALAR_EVENT)
+        kt_wipe(event->data.scalar.value, event->data.scalar.length);
+    yaml_event_delete(event);
+}
+
+static int read_some(void *data, unsigned char *buffer, size_t size, size_t *ret_read)
+{
+    struct yaml_builder *y = data;
+    const struct kt_source *source = y->b->source;
+    const uint8_t *file = source->file ? source->file : source->text;
+    const size_t len = source->file ? source->file_len : source->text_len;
+    /* What is left of a character that was cut counts as read anew. */
+    const size_t left = (size_t)(y->parser.raw_buffer.end - y->parser.raw_buffer.start) - size;
+    size_t n = left < READ_MAX ? READ_MAX - left : 0;
+    if (n > len - y->given)
+        n = len - y->given;
+    memcpy(buffer, file + y->given, n);
+    y->given += n;
+    *ret_read = n;
+    return 1;
+}
+
+/* The byte of the text at which the character of that number starts. */
+static size_t offset_of(struct yaml_builder *y, size_t index)
+{
+    const struct kt_source *source = y->b->source;
+    for (; y->index < index && y->offset < source->text_len; y->index++) {
+        do
+            y->offset++;
+        while (y->offset < source->text_len && (source->text[y->offset] & 0xc0) == 0x80);
+    }
+    for (; y->index > index && y->offset > 0; y->index--) {
+        do
+            y->offset--;
+        while (y->offset > 0 && (source->text[y->offset] & 0xc0) == 0x80);
+    }
+    return y->offset;
+}
+
+static struct kt_span span_of(struct yaml_builder *y, const yaml_event_t *event)
+{
+    size_t start = offset_of(y, event->start_mark.index);
+    return (struct kt_span){.start = start, .end = offset_of(y, event->end_mark.index)};
+}
+
+static size_t problem_offset(struct yaml_builder *y)
+{
+    const struct kt_source *source = y->b->source;
+    if (y->parser.error != YAML_READER_ERROR)
+        return offset_of(y, y->parser.problem_mark.index);
+    return y->parser.problem_offset < source->text_len ? y->parser.problem_offset : source->text_len;
+}
+
+/* libyaml's own words are fixed texts: they never quote the input. */
+static bool fail_syntax(struct yaml_builder *y, struct kt_error *err)
+{
+    const yaml_parser_t *p = &y->parser;
+    char problem[256];
+    if (p->error == YAML_MEMORY_ERROR)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    snprintf(problem, sizeof(problem), "expected YAML: %s%s%s", p->context ? p->context : "", p->context ? ", " : "",
+             p->problem ? p->problem : "not valid");
+    return kt_source_fail(y->b, problem_offset(y), err, problem);
+}
+
+static bool set_text(struct yaml_builder *y, const char **ret, const yaml_char_t *text, struct kt_error *err)
+{
+    if (!text)
+        return true;
+    *ret = kt_source_copy(y->b->source, text, strlen((const char *)text));
+    return *ret || kt_fail(err, KT_E_NOMEM, "out of memory");
+}
+
+static bool set_anchor(struct yaml_builder *y, struct kt_source_node *node, const yaml_char_t *name,
+                       struct kt_error *err)
+{
+    if (!name)
+        return true;
+    if (!set_text(y, &node->anchor, name, err))
+        return false;
+    struct anchor *anchor = kt_source_alloc(y->b->source, sizeof(*anchor));
+    if (!anchor)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    *anchor = (struct anchor){.name = node->anchor};
+    struct anchor **found = tsearch(anchor, &y->anchors, compare_anchors);
+    if (!found)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    (*found)->node = node; /* the last one counts */
+    return true;
+}
+
+static bool set_properties(struct yaml_builder *y, struct kt_source_node *node, const yaml_char_t *anchor,
+                           const yaml_char_t *tag, struct kt_error *err)
+{
+    unsigned n = (anchor ? 1u : 0u) + (tag ? 1u : 0u);
+    /* A block mapping may begin with properties of its first key; nothing else begins like one. libyaml keeps quiet
+     * about the tag `!` of a scalar. */
+    if (node->kind != KT_SOURCE_MAPPING || node->style == KT_SOURCE_FLOW)
+        n = 2;
+    node->body.start = kt_source_skip_properties(y->b->source, node->span.start, n);
+    if (node->body.start > node->body.end)
+        node->body.start = node->body.end;
+    return set_anchor(y, node, anchor, err) && set_text(y, &node->tag, tag, err);
+}
+
+static bool take_scalar(struct yaml_builder *y, const yaml_event_t *event, struct kt_error *err)
+{
+    static const enum kt_source_style styles[] = {
+        [YAML_PLAIN_SCALAR_STYLE] = KT_SOURCE_PLAIN,          [YAML_SINGLE_QUOTED_SCALAR_STYLE] = KT_SOURCE_SINGLE,
+        [YAML_DOUBLE_QUOTED_SCALAR_STYLE] = KT_SOURCE_DOUBLE, [YAML_LITERAL_SCALAR_STYLE] = KT_SOURCE_LITERAL,
+        [YAML_FOLDED_SCALAR_STYLE] = KT_SOURCE_FOLDED,
+    };
+    struct kt_source_node *node = kt_source_add(y->b, KT_SOURCE_SCALAR, span_of(y, event), err);
+    if (!node)
+        return false;
+    node->style = styles[event->data.scalar.style];
+    node->implicit = event->data.scalar.plain_implicit;
+    node->len = event->data.scalar.length;
+    node->text = kt_source_copy(y->b->source, event->data.scalar.value, node->len);
+    return node->text ? set_properties(y, node, event->data.scalar.anchor, event->data.scalar.tag, err)
+                      : kt_fail(err, KT_E_NOMEM, "out of memory");
+}
+
+static bool take_alias(struct yaml_builder *y, const yaml_event_t *event, struct kt_error *err)
+{
+    struct anchor wanted = {.name = (const char *)event->data.alias.anchor};
+    struct anchor **found = tfind(&wanted, &y->anchors, compare_anchors);
+    if (!found)
+        return kt_source_fail(y->b, offset_of(y, event->start_mark.index), err,
+                              "expected the name of an anchor before it, found an alias without one");
+    struct kt_source_node *node = kt_source_add(y->b, KT_SOURCE_ALIAS, span_of(y, event), err);
+    if (!node)
+        return false;
+    node->target = (*found)->node;
+    node->len = strlen((*found)->name);
+    node->text = (*found)->name;
+    return true;
+}
+
+static bool take_sequence(struct yaml_builder *y, const yaml_event_t *event, struct kt_error *err)
+{
+    struct kt_source_node *node = kt_source_add(y->b, KT_SOURCE_SEQUENCE, span_of(y, event), err);
+    if (!node)
+        return false;
+    node->style = event->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE ? KT_SOURCE_FLOW : KT_SOURCE_BLOCK;
+    return set_properties(y, node, event->data.sequence_start.anchor, event->data.sequence_start.tag, err) &&
+           kt_source_open(y->b, node, err);
+}
+
+static bool take_mapping(struct yaml_builder *y, const yaml_event_t *event, struct kt_error *err)
+{
+    struct kt_source_node *node = kt_source_add(y->b, KT_SOURCE_MAPPING, span_of(y, event), err);
+    if (!node)
+        return false;
+    node->style = event->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE ? KT_SOURCE_FLOW : KT_SOURCE_BLOCK;
+    return set_properties(y, node, event->data.mapping_start.anchor, event->data.mapping_start.tag, err) &&
+           kt_source_open(y->b, node, err);
+}
+
+/* A collection without brackets ends by an event that has no width. */
+static bool take_end(struct yaml_builder *y, const yaml_event_t *event, struct kt_error *err)
+{
+    bool has_bracket = event->end_mark.index > event->start_mark.index;
+    return kt_source_close(y->b, has_bracket ? offset_of(y, event->end_mark.index) : 0, err);
+}
+
+static bool take_document(struct yaml_builder *y, const yaml_event_t *event, struct kt_error *err)
+{
+    const yaml_version_directive_t *version = event->data.document_start.version_directive;
+    if (version && (version->major != 1 || version->minor != 1))
+        return kt_source_fail(y->b, offset_of(y, event->start_mark.index), err,
+                              "expected YAML 1.1, found a directive for another version");
+    return true;
+}
+
+static bool take_event(struct yaml_builder *y, const yaml_event_t *event, struct kt_error *err)
+{
+    switch (event->type) {
+    case YAML_DOCUMENT_START_EVENT:
+        return take_document(y, event, err);
+    case YAML_SCALAR_EVENT:
+        return take_scalar(y, event, err);
+    case YAML_ALIAS_EVENT:
+        return take_alias(y, event, err);
+    case YAML_SEQUENCE_START_EVENT:
+        return take_sequence(y, event, err);
+    case YAML_MAPPING_START_EVENT:
+        return take_mapping(y, event, err);
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT:
+        return take_end(y, event, err);
+    case YAML_DOCUMENT_END_EVENT:
+        y->b->source->document_end = offset_of(y, event->start_mark.index);
+        return true;
+    default:
+        return true;
+    }
+}
+
+static bool take_events(struct yaml_builder *y, struct kt_error *err)
+{
+    for (;;) {
+        KT_CLEANUP(delete_event) yaml_event_t event = {.type = YAML_NO_EVENT};
+        if (!yaml_parser_parse(&y->parser, &event))
+            return fail_syntax(y, err);
+        if (!take_event(y, &event, err))
+            return false;
+        if (event.type == YAML_DOCUMENT_END_EVENT || event.type == YAML_STREAM_END_EVENT)
+            return true;
+    }
+}
+
+bool kt_source_parse_yaml(struct kt_source_builder *b, struct kt_error *err)
+{
+    KT_CLEANUP(yaml_builder_done) struct yaml_builder y = {.b = b};
+    if (!yaml_parser_initialize(&y.parser))
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    y.offset = b->source->encoding == KT_SOURCE_UTF8_BOM ? 3 : 0;
+    yaml_parser_set_input(&y.parser, read_some, &y);
+    return take_events(&y, err);
+}
