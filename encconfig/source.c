@@ -4,62 +4,16 @@
 
 #include <string.h>
 
-#define CHUNK_SIZE ((size_t)64 * 1024)
-
-struct kt_source_chunk {
-    struct kt_source_chunk *next;
-    size_t size;
-    size_t used;
-    _Alignas(max_align_t) uint8_t bytes[];
-};
-
 static const uint8_t utf8_mark[] = {0xef, 0xbb, 0xbf};
-
-void *kt_source_alloc(struct kt_source *source, size_t size)
-{
-    struct kt_source_chunk *chunk = source->chunks;
-    size_t need = (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
-    if (!chunk || chunk->size - chunk->used < need) {
-        size_t room = need > CHUNK_SIZE ? need : CHUNK_SIZE;
-        chunk = calloc(1, sizeof(*chunk) + room);
-        if (!chunk)
-            return NULL;
-        chunk->size = room;
-        chunk->next = source->chunks;
-        source->chunks = chunk;
-    }
-    void *found = chunk->bytes + chunk->used;
-    chunk->used += need;
-    return found;
-}
-
-char *kt_source_copy(struct kt_source *source, const void *bytes, size_t len)
-{
-    char *copy = kt_source_alloc(source, len + 1);
-    if (copy && len > 0)
-        memcpy(copy, bytes, len);
-    return copy;
-}
-
-static void free_wiped(uint8_t *bytes, size_t len)
-{
-    if (bytes)
-        kt_wipe(bytes, len);
-    free(bytes);
-}
 
 void kt_source_free(struct kt_source *source)
 {
     if (!source)
         return;
-    while (source->chunks) {
-        struct kt_source_chunk *chunk = source->chunks;
-        source->chunks = chunk->next;
-        kt_wipe(chunk->bytes, chunk->used);
-        free(chunk);
-    }
-    free_wiped(source->file, source->file_len);
-    free_wiped(source->text, source->text_len);
+    kt_pool_done(&source->pool);
+    if (source->text)
+        kt_wipe(source->text, source->text_len);
+    free(source->text);
     free(source);
 }
 
@@ -98,7 +52,7 @@ struct kt_source_node *kt_source_add(struct kt_source_builder *b, enum kt_source
         (void)kt_source_fail(b, span.start, err, "expected fewer values, found too many");
         return NULL;
     }
-    struct kt_source_node *node = kt_source_alloc(b->source, sizeof(*node));
+    struct kt_source_node *node = kt_pool_alloc(&b->source->pool, sizeof(*node));
     if (!node) {
         (void)kt_fail(err, KT_E_NOMEM, "out of memory");
         return NULL;
@@ -127,7 +81,7 @@ bool kt_source_close(struct kt_source_builder *b, size_t end, struct kt_error *e
     size_t n = b->n_pending - b->first[b->depth];
     b->n_pending = b->first[b->depth];
     if (n > 0) {
-        struct kt_source_node **copy = kt_source_alloc(b->source, n * sizeof(struct kt_source_node *));
+        struct kt_source_node **copy = kt_pool_alloc(&b->source->pool, n * sizeof(struct kt_source_node *));
         if (!copy)
             return kt_fail(err, KT_E_NOMEM, "out of memory");
         memcpy(copy, items, n * sizeof(struct kt_source_node *));
@@ -139,6 +93,15 @@ bool kt_source_close(struct kt_source_builder *b, size_t end, struct kt_error *e
     else
         kt_source_lay_out(b->source, node, items, n, end);
     return true;
+}
+
+void kt_source_builder_reset(struct kt_source_builder *b)
+{
+    kt_pool_done(&b->source->pool);
+    b->source->root = NULL;
+    b->n_nodes = 0;
+    b->n_pending = 0;
+    b->depth = 0;
 }
 
 void kt_source_builder_done(struct kt_source_builder *b)
@@ -188,22 +151,27 @@ size_t kt_source_put_utf8(uint8_t *ret, uint32_t character)
     return more + 1;
 }
 
-/* One character for what libyaml counts as one. What is no UTF-16 becomes some character; libyaml refuses it. */
-static bool to_utf8(struct kt_source *source, struct kt_error *err)
+/* What is no UTF-16 becomes a byte that is no UTF-8: whoever reads as far as that refuses it. */
+static bool to_utf8(struct kt_source *source, struct kt_slice file, struct kt_error *err)
 {
-    const uint8_t *file = source->file;
-    const unsigned high = file[0] == 0xfe ? 0 : 1;
-    source->text = malloc(source->file_len * 2 + 1);
+    const unsigned high = file.data[0] == 0xfe ? 0 : 1;
+    source->encoding = KT_SOURCE_UTF16;
+    source->text = malloc(file.len * 2 + 1);
     if (!source->text)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
-    for (size_t i = 2; i + 1 < source->file_len; i += 2) {
-        uint32_t c = (uint32_t)file[i + high] << 8 | file[i + 1 - high];
-        if ((c & 0xfc00) == 0xd800 && i + 3 < source->file_len) {
-            uint32_t low = (uint32_t)file[i + 2 + high] << 8 | file[i + 3 - high];
-            c = 0x10000 + ((c & 0x3ff) << 10) + (low & 0x3ff);
+    for (size_t i = 2; i < file.len; i += 2) {
+        bool whole = i + 1 < file.len;
+        bool has_next = i + 3 < file.len;
+        uint32_t c = whole ? (uint32_t)file.data[i + high] << 8 | file.data[i + 1 - high] : 0xdc00;
+        uint32_t next = has_next ? (uint32_t)file.data[i + 2 + high] << 8 | file.data[i + 3 - high] : 0;
+        if ((c & 0xfc00) == 0xd800 && (next & 0xfc00) == 0xdc00) {
+            c = 0x10000 + ((c & 0x3ff) << 10) + (next & 0x3ff);
             i += 2;
         }
-        source->text_len += kt_source_put_utf8(source->text + source->text_len, c);
+        if ((c & 0xf800) == 0xd800)
+            source->text[source->text_len++] = 0xff;
+        else
+            source->text_len += kt_source_put_utf8(source->text + source->text_len, c);
     }
     source->text[source->text_len] = '\0';
     return true;
@@ -211,21 +179,17 @@ static bool to_utf8(struct kt_source *source, struct kt_error *err)
 
 static bool take_text(struct kt_source *source, struct kt_slice bytes, struct kt_error *err)
 {
-    uint8_t *copy = malloc(bytes.len + 1);
-    if (!copy)
+    const uint8_t *data = bytes.data;
+    if (bytes.len >= 2 && ((data[0] == 0xff && data[1] == 0xfe) || (data[0] == 0xfe && data[1] == 0xff)))
+        return to_utf8(source, bytes, err);
+    source->text = malloc(bytes.len + 1);
+    if (!source->text)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     if (bytes.len > 0)
-        memcpy(copy, bytes.data, bytes.len);
-    copy[bytes.len] = '\0';
-    if (bytes.len >= 2 && copy[0] + copy[1] == 0xfe + 0xff && (copy[0] == 0xff || copy[0] == 0xfe)) {
-        source->file = copy;
-        source->file_len = bytes.len;
-        source->encoding = KT_SOURCE_UTF16;
-        return to_utf8(source, err);
-    }
-    source->text = copy;
+        memcpy(source->text, data, bytes.len);
+    source->text[bytes.len] = '\0';
     source->text_len = bytes.len;
-    if (bytes.len >= sizeof(utf8_mark) && memcmp(copy, utf8_mark, sizeof(utf8_mark)) == 0)
+    if (bytes.len >= sizeof(utf8_mark) && memcmp(data, utf8_mark, sizeof(utf8_mark)) == 0)
         source->encoding = KT_SOURCE_UTF8_BOM;
     return true;
 }

@@ -103,7 +103,7 @@ static bool take_string(struct json *j)
     if (!node)
         return false;
     /* A byte that is no UTF-8 becomes a character of three. */
-    uint8_t *text = kt_source_alloc(j->b->source, (end - start) * 3 + 1);
+    uint8_t *text = kt_pool_alloc(&j->b->source->pool, (end - start) * 3 + 1);
     if (!text)
         return kt_fail(j->err, KT_E_NOMEM, "out of memory");
     for (j->at++; j->at < end;)
@@ -166,7 +166,7 @@ static bool take_literal(struct json *j)
     node->implicit = true;
     node->lead = j->colon;
     node->len = span.end - span.start;
-    node->text = kt_source_copy(j->b->source, j->text + span.start, node->len);
+    node->text = kt_pool_copy(&j->b->source->pool, j->text + span.start, node->len);
     j->at = span.end;
     return node->text || kt_fail(j->err, KT_E_NOMEM, "out of memory");
 }

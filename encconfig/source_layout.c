@@ -52,12 +52,19 @@ static bool is_property(const struct scan *s)
     return s->at < s->len && (s->text[s->at] == '&' || s->text[s->at] == '!');
 }
 
+/* A tag ends at white space; without <>, flow indicators belong to it. An anchor ends at them too. */
 static void skip_property(struct scan *s)
 {
-    bool verbatim = s->at + 1 < s->len && s->text[s->at] == '!' && s->text[s->at + 1] == '<';
-    while (s->at < s->len && !strchr(verbatim ? ">" : BLANKS ",[]{}", s->text[s->at]) && wide_blank(s) == 0)
+    const char *ends = s->text[s->at] == '!' ? BLANKS : BLANKS ",[]{}";
+    while (s->at < s->len && !strchr(ends, s->text[s->at]) && wide_blank(s) == 0)
         s->at++;
-    s->at += verbatim && s->at < s->len;
+}
+
+size_t kt_source_property_end(const struct kt_source *source, size_t offset)
+{
+    struct scan s = {.text = source->text, .len = source->text_len, .at = offset};
+    skip_property(&s);
+    return s.at;
 }
 
 size_t kt_source_skip_properties(const struct kt_source *source, size_t offset, unsigned max)

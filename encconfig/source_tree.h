@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a tree (encconfig/source.h) is built: private to source*.c. Nodes come in the order of the text. Memory comes
- * from chunks that are wiped and freed with the tree.
+ * How a tree (encconfig/source.h) is built: private to source*.c. Nodes come in the order of the text.
  */
 #pragma once
 
+#include "encconfig/pool.h"
 #include "encconfig/source.h"
 
-struct kt_source_chunk;
-
 struct kt_source {
-    uint8_t *file; /* NULL where text is the file */
-    size_t file_len;
     uint8_t *text; /* text[text_len] is NUL */
     size_t text_len;
     enum kt_source_encoding encoding;
     bool is_json;
     struct kt_source_node *root;
     size_t document_end;
-    struct kt_source_chunk *chunks;
+    struct kt_pool pool;
 };
 
 struct kt_source_builder {
@@ -33,11 +29,6 @@ struct kt_source_builder {
     struct kt_place *ret_place;
 };
 
-/* Zeroed memory that lives and is wiped with the tree; NULL out of memory. */
-void *kt_source_alloc(struct kt_source *source, size_t size);
-/* A copy with a NUL behind it. */
-char *kt_source_copy(struct kt_source *source, const void *bytes, size_t len);
-
 #define KT_REPLACEMENT 0xfffdu
 /* Writes one character, at most 4 bytes; returns how many. */
 size_t kt_source_put_utf8(uint8_t *ret, uint32_t character);
@@ -49,6 +40,8 @@ struct kt_source_node *kt_source_add(struct kt_source_builder *b, enum kt_source
 bool kt_source_open(struct kt_source_builder *b, struct kt_source_node *node, struct kt_error *err) KT_MUST_CHECK;
 /* Gives the collection its items, and them their places. end: where its closing bracket ends; 0: it has none. */
 bool kt_source_close(struct kt_source_builder *b, size_t end, struct kt_error *err) KT_MUST_CHECK;
+/* As it was before the first node. */
+void kt_source_builder_reset(struct kt_source_builder *b);
 void kt_source_builder_done(struct kt_source_builder *b);
 
 /* "line L, column C: problem", at a place in the text. Returns false. */
@@ -64,3 +57,5 @@ void kt_source_lay_out(const struct kt_source *source, struct kt_source_node *no
 /* Behind the properties (anchor, tag) that start there, at most so many, and behind what separates them from the node.
  */
 size_t kt_source_skip_properties(const struct kt_source *source, size_t offset, unsigned max);
+/* Where the property that starts there ends. */
+size_t kt_source_property_end(const struct kt_source *source, size_t offset);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libyaml's events become a tree; nothing recurses. */
 #include "base/secret.h"
+#include "encconfig/source_feed.h"
 #include "encconfig/source_tree.h"
 
 #include <search.h>
 #include <string.h>
-#include <yaml.h>
 
 /* go-yaml reads so many bytes at once, and judges the encoding of all of them. So that a bad byte in a part which it
  * never comes to is as harmless here, libyaml gets no more at once. */
-#define READ_MAX 512u
+#define PORTION       512u
+#define PORTION_UTF16 256u /* characters, of which most texts have one in a byte here */
 
 struct anchor {
     const char *name;
@@ -18,8 +19,9 @@ struct anchor {
 
 struct yaml_builder {
     struct kt_source_builder *b;
+    struct kt_feed *feed;
     yaml_parser_t parser;
-    size_t given; /* bytes that libyaml has read */
+    bool again; /* the feed has a new stand-in */
     /* libyaml's marks count characters; the last one that was asked for, and its byte. */
     size_t index;
     size_t offset;
@@ -57,23 +59,6 @@ static void delete_event(yaml_event_t *event)
     yaml_event_delete(event);
 }
 
-static int read_some(void *data, unsigned char *buffer, size_t size, size_t *ret_read)
-{
-    struct yaml_builder *y = data;
-    const struct kt_source *source = y->b->source;
-    const uint8_t *file = source->file ? source->file : source->text;
-    const size_t len = source->file ? source->file_len : source->text_len;
-    /* What is left of a character that was cut counts as read anew. */
-    const size_t left = (size_t)(y->parser.raw_buffer.end - y->parser.raw_buffer.start) - size;
-    size_t n = left < READ_MAX ? READ_MAX - left : 0;
-    if (n > len - y->given)
-        n = len - y->given;
-    memcpy(buffer, file + y->given, n);
-    y->given += n;
-    *ret_read = n;
-    return 1;
-}
-
 /* The byte of the text at which the character of that number starts. */
 static size_t offset_of(struct yaml_builder *y, size_t index)
 {
@@ -105,11 +90,31 @@ static size_t problem_offset(struct yaml_builder *y)
     return y->parser.problem_offset < source->text_len ? y->parser.problem_offset : source->text_len;
 }
 
+/* libyaml stopped at a character that go-yaml would have taken into a tag or a plain scalar. */
+static bool is_swap(struct yaml_builder *y)
+{
+    static const char *const problems[] = {
+        "did not find expected whitespace or line break",
+        "did not find expected tag URI",
+        "found unexpected ':'",
+        "found unknown escape character",
+    };
+    const uint8_t *text = y->b->source->text;
+    for (size_t i = 0; y->parser.problem && i < KT_ARRAY_LEN(problems); i++) {
+        size_t at = offset_of(y, y->parser.problem_mark.index);
+        if (strcmp(y->parser.problem, problems[i]) == 0 && (text[at] != '\\' || text[at + 1] == '\''))
+            y->again = kt_feed_swap(y->feed, at);
+    }
+    return y->again;
+}
+
 /* libyaml's own words are fixed texts: they never quote the input. */
 static bool fail_syntax(struct yaml_builder *y, struct kt_error *err)
 {
     const yaml_parser_t *p = &y->parser;
     char problem[256];
+    if (is_swap(y))
+        return false;
     if (p->error == YAML_MEMORY_ERROR)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     snprintf(problem, sizeof(problem), "expected YAML: %s%s%s", p->context ? p->context : "", p->context ? ", " : "",
@@ -121,7 +126,7 @@ static bool set_text(struct yaml_builder *y, const char **ret, const yaml_char_t
 {
     if (!text)
         return true;
-    *ret = kt_source_copy(y->b->source, text, strlen((const char *)text));
+    *ret = kt_pool_copy(&y->b->source->pool, text, strlen((const char *)text));
     return *ret || kt_fail(err, KT_E_NOMEM, "out of memory");
 }
 
@@ -132,7 +137,7 @@ static bool set_anchor(struct yaml_builder *y, struct kt_source_node *node, cons
         return true;
     if (!set_text(y, &node->anchor, name, err))
         return false;
-    struct anchor *anchor = kt_source_alloc(y->b->source, sizeof(*anchor));
+    struct anchor *anchor = kt_pool_alloc(&y->b->source->pool, sizeof(*anchor));
     if (!anchor)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     *anchor = (struct anchor){.name = node->anchor};
@@ -141,6 +146,27 @@ static bool set_anchor(struct yaml_builder *y, struct kt_source_node *node, cons
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     (*found)->node = node; /* the last one counts */
     return true;
+}
+
+/* libyaml lets a tag end at a flow indicator. go-yaml goes on, or complains of the tag that its > has ended. */
+static bool check_tag(struct yaml_builder *y, const struct kt_source_node *node, const yaml_char_t *tag,
+                      struct kt_error *err)
+{
+    const struct kt_slice text = kt_source_text(y->b->source);
+    size_t start = node->span.start;
+    if (!tag)
+        return true;
+    if (text.data[start] != '!')
+        start = kt_source_skip_properties(y->b->source, start, 1);
+    const size_t end = kt_source_property_end(y->b->source, start);
+    for (size_t i = start; i < end; i++) {
+        bool ends_verbatim = text.data[start + 1] == '<' && text.data[i] == '>';
+        if (ends_verbatim && i + 1 < end)
+            return kt_source_fail(y->b, i + 1, err, "expected white space behind a tag");
+        if (text.data[start + 1] != '<' && text.data[i] != ':' && kt_feed_swap(y->feed, i))
+            y->again = true;
+    }
+    return !y->again;
 }
 
 static bool set_properties(struct yaml_builder *y, struct kt_source_node *node, const yaml_char_t *anchor,
@@ -154,7 +180,37 @@ static bool set_properties(struct yaml_builder *y, struct kt_source_node *node, 
     node->body.start = kt_source_skip_properties(y->b->source, node->span.start, n);
     if (node->body.start > node->body.end)
         node->body.start = node->body.end;
-    return set_anchor(y, node, anchor, err) && set_text(y, &node->tag, tag, err);
+    return check_tag(y, node, tag, err) && set_anchor(y, node, anchor, err) && set_text(y, &node->tag, tag, err);
+}
+
+static bool in_flow(const struct kt_source_node *node)
+{
+    while (node && node->style != KT_SOURCE_FLOW)
+        node = node->parent;
+    return node;
+}
+
+/* libyaml bears a `?` in a plain scalar in flow style, go-yaml takes it for the start of a key, and there cannot be
+ * one. */
+static bool check_question(struct yaml_builder *y, const struct kt_source_node *node, struct kt_error *err)
+{
+    const struct kt_slice text = kt_source_text(y->b->source);
+    if (node->style != KT_SOURCE_PLAIN || !memchr(node->text, '?', node->len) || !in_flow(node->parent))
+        return true;
+    const uint8_t *mark = memchr(text.data + node->body.start, '?', node->body.end - node->body.start);
+    return kt_source_fail(y->b, (size_t)(mark - text.data), err, "expected a comma or the end of a flow collection");
+}
+
+/* libyaml knows the escape \/ of JSON, go-yaml does not. */
+static bool check_escapes(struct yaml_builder *y, const struct kt_source_node *node, struct kt_error *err)
+{
+    const struct kt_slice text = kt_source_text(y->b->source);
+    for (size_t i = node->body.start; node->style == KT_SOURCE_DOUBLE && i + 1 < node->body.end; i++) {
+        if (text.data[i] == '\\' && text.data[i + 1] == '/')
+            return kt_source_fail(y->b, i, err, "expected an escape of YAML 1.1, found \\/");
+        i += text.data[i] == '\\';
+    }
+    return true;
 }
 
 static bool take_scalar(struct yaml_builder *y, const yaml_event_t *event, struct kt_error *err)
@@ -170,9 +226,13 @@ static bool take_scalar(struct yaml_builder *y, const yaml_event_t *event, struc
     node->style = styles[event->data.scalar.style];
     node->implicit = event->data.scalar.plain_implicit;
     node->len = event->data.scalar.length;
-    node->text = kt_source_copy(y->b->source, event->data.scalar.value, node->len);
-    return node->text ? set_properties(y, node, event->data.scalar.anchor, event->data.scalar.tag, err)
-                      : kt_fail(err, KT_E_NOMEM, "out of memory");
+    char *text = kt_pool_copy(&y->b->source->pool, event->data.scalar.value, node->len);
+    if (!text)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    node->len = kt_feed_restore(y->feed, text, node->len);
+    node->text = text;
+    return set_properties(y, node, event->data.scalar.anchor, event->data.scalar.tag, err) &&
+           check_question(y, node, err) && check_escapes(y, node, err);
 }
 
 static bool take_alias(struct yaml_builder *y, const yaml_event_t *event, struct kt_error *err)
@@ -264,12 +324,47 @@ static bool take_events(struct yaml_builder *y, struct kt_error *err)
     }
 }
 
-bool kt_source_parse_yaml(struct kt_source_builder *b, struct kt_error *err)
+/* go-yaml looks for the mark behind the byte order mark again at each line, and takes what it finds instead for a
+ * blank. */
+static bool check_marks(const struct kt_source_builder *b, struct kt_error *err)
 {
-    KT_CLEANUP(yaml_builder_done) struct yaml_builder y = {.b = b};
+    static const char marks[] = "\xef\xbb\xbf\xef\xbb\xbf";
+    const struct kt_slice text = kt_source_text(b->source);
+    if (text.len < 6 || memcmp(text.data, marks, 6) != 0)
+        return true;
+    for (size_t i = 6; i + 1 < text.len; i++)
+        if ((text.data[i] == '\n' || text.data[i] == '\r') && !strchr(" \r\n", text.data[i + 1]))
+            return kt_source_fail(b, 3, err, "expected one byte order mark, found two");
+    return true;
+}
+
+static bool parse_once(struct kt_source_builder *b, struct kt_feed *feed, bool *ret_again, struct kt_error *err)
+{
+    KT_CLEANUP(yaml_builder_done) struct yaml_builder y = {.b = b, .feed = feed, .offset = feed->first};
+    kt_source_builder_reset(b);
     if (!yaml_parser_initialize(&y.parser))
         return kt_fail(err, KT_E_NOMEM, "out of memory");
-    y.offset = b->source->encoding == KT_SOURCE_UTF8_BOM ? 3 : 0;
-    yaml_parser_set_input(&y.parser, read_some, &y);
-    return take_events(&y, err);
+    kt_feed_start(feed, &y.parser);
+    bool done = take_events(&y, err);
+    *ret_again = y.again;
+    return done;
+}
+
+bool kt_source_parse_yaml(struct kt_source_builder *b, struct kt_error *err)
+{
+    const struct kt_source *source = b->source;
+    KT_CLEANUP(kt_free_p) struct kt_feed *feed = malloc(sizeof(*feed));
+    bool again = false;
+    bool done = false;
+    if (!feed)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    if (!check_marks(b, err))
+        return false;
+    if (!kt_feed_init(feed, kt_source_text(source), source->encoding == KT_SOURCE_UTF8_BOM ? 3 : 0,
+                      source->encoding == KT_SOURCE_UTF16 ? PORTION_UTF16 : PORTION))
+        return kt_source_fail(b, 0, err, "expected fewer kinds of private characters");
+    do
+        done = parse_once(b, feed, &again, err);
+    while (!done && again);
+    return done;
 }
