@@ -31,5 +31,5 @@ bool kt_scalar_resolve(const struct kt_source_node *node, bool is_json, struct k
                        const char **ret_problem) KT_MUST_CHECK;
 
 /* base64 as Go's base64.StdEncoding reads it: line breaks anywhere are skipped, the bits behind the last byte may be
- * anything. ret has room for len / 4 * 3 bytes. */
+ * anything. ret has room for len / 4 * 3 bytes; NULL: the length alone is wanted. */
 bool kt_scalar_base64(const char *text, size_t len, uint8_t *ret, size_t *ret_len) KT_MUST_CHECK;

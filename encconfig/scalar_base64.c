@@ -31,6 +31,13 @@ static int padding(const char *text, size_t len)
     return n;
 }
 
+static void put(uint8_t *ret, size_t *at, uint32_t byte)
+{
+    if (ret)
+        ret[*at] = (uint8_t)byte;
+    (*at)++;
+}
+
 bool kt_scalar_base64(const char *text, size_t len, uint8_t *ret, size_t *ret_len)
 {
     uint32_t bits = 0;
@@ -46,17 +53,17 @@ bool kt_scalar_base64(const char *text, size_t len, uint8_t *ret, size_t *ret_le
         bits = bits << 6 | (uint32_t)value;
         if (++n % 4 != 0)
             continue;
-        ret[at++] = (uint8_t)(bits >> 16);
-        ret[at++] = (uint8_t)(bits >> 8);
-        ret[at++] = (uint8_t)bits;
+        put(ret, &at, bits >> 16);
+        put(ret, &at, bits >> 8);
+        put(ret, &at, bits);
     }
     int pads = padding(text + i, len - i);
     if (pads != (int)((4 - n % 4) % 4) || pads > 2)
         return false;
     if (pads > 0)
-        ret[at++] = (uint8_t)(bits >> (pads == 1 ? 10 : 4));
+        put(ret, &at, bits >> (pads == 1 ? 10 : 4));
     if (pads == 1)
-        ret[at++] = (uint8_t)(bits >> 2);
+        put(ret, &at, bits >> 2);
     *ret_len = at;
     return true;
 }

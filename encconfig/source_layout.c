@@ -47,6 +47,13 @@ static void skip_between(struct scan *s, const char *blanks)
     }
 }
 
+size_t kt_source_skip_blanks(const struct kt_source *source, size_t offset)
+{
+    struct scan s = {.text = source->text, .len = source->text_len, .at = offset};
+    skip_between(&s, BLANKS);
+    return s.at;
+}
+
 static bool is_property(const struct scan *s)
 {
     return s->at < s->len && (s->text[s->at] == '&' || s->text[s->at] == '!');

@@ -54,6 +54,8 @@ bool kt_source_parse_yaml(struct kt_source_builder *b, struct kt_error *err) KT_
  * their place. */
 void kt_source_lay_out(const struct kt_source *source, struct kt_source_node *node, struct kt_source_node **items,
                        size_t n_items, size_t end);
+/* Behind the white space and comments that start there. */
+size_t kt_source_skip_blanks(const struct kt_source *source, size_t offset);
 /* Behind the properties (anchor, tag) that start there, at most so many, and behind what separates them from the node.
  */
 size_t kt_source_skip_properties(const struct kt_source *source, size_t offset, unsigned max);

@@ -287,6 +287,22 @@ static bool take_document(struct yaml_builder *y, const yaml_event_t *event, str
     return true;
 }
 
+/* go-yaml has looked at the next token too when it ends a document, and finds errors there that libyaml does not: of
+ * tags in flow style, and of a `?` in a plain scalar. */
+static bool take_document_end(struct yaml_builder *y, const yaml_event_t *event, struct kt_error *err)
+{
+    const struct kt_slice text = kt_source_text(y->b->source);
+    size_t end = offset_of(y, event->start_mark.index);
+    y->b->source->document_end = end;
+    size_t next = kt_source_skip_blanks(y->b->source, end);
+    bool has_mark =
+        text.len - next >= 3 && (memcmp(text.data + next, "---", 3) == 0 || memcmp(text.data + next, "...", 3) == 0);
+    if (has_mark ||
+        (!memchr(text.data + next, '!', text.len - next) && !memchr(text.data + next, '?', text.len - next)))
+        return true;
+    return kt_source_fail(y->b, next, err, "expected the end of the document, or --- before another one");
+}
+
 static bool take_event(struct yaml_builder *y, const yaml_event_t *event, struct kt_error *err)
 {
     switch (event->type) {
@@ -304,8 +320,7 @@ static bool take_event(struct yaml_builder *y, const yaml_event_t *event, struct
     case YAML_MAPPING_END_EVENT:
         return take_end(y, event, err);
     case YAML_DOCUMENT_END_EVENT:
-        y->b->source->document_end = offset_of(y, event->start_mark.index);
-        return true;
+        return take_document_end(y, event, err);
     default:
         return true;
     }
