@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""EncryptionConfiguration files made by hand: for each rule of kube-apiserver, and for each place in which readers of YAML
-and JSON differ."""
+"""EncryptionConfiguration files made by hand: for each rule of kube-apiserver, and for each place in which readers of
+YAML and JSON differ."""
 
 import base64
 import json
@@ -9,8 +9,8 @@ HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n"
 FIRST = "apiVersion: v1\nkind: EncryptionConfig\n"
 IDENTITY = "[{identity: {}}]"
 KEY16, KEY24, KEY32, KEY33 = (base64.b64encode(bytes(n)).decode() for n in (16, 24, 32, 33))
-GOOD = HEAD + "resources:\n- resources: [secrets]\n  providers:\n  - aescbc: {keys: [{name: k, secret: " + KEY32 +
-        "}]}\n  - identity: {}\n"
+GOOD = (HEAD + "resources:\n- resources: [secrets]\n  providers:\n  - aescbc: {keys: [{name: k, secret: " + KEY32 +
+        "}]}\n  - identity: {}\n")
 
 
 def entry(resources="[secrets]", providers=IDENTITY):
@@ -84,16 +84,16 @@ def documents():
     yield HEAD + "resources: [{providers: [{identity: {}}]}]"
     yield GOOD
     yield FIRST + "resources:\n" + entry()
-    for version, kind in (("v1", "EncryptionConfiguration"), ("apiserver.config.k8s.io/v1", "EncryptionConfig"),
-                          ("apiserver.config.k8s.io/v1beta1", "EncryptionConfiguration"), ("apiserver.config.k8s.io/v1",
-                          "EncryptionConfigurations"),
-                          ("apiserver.config.k8s.io/v1", "AdmissionConfiguration"), ("apiserver.config.k8s.io/v1",
-                          "Status"), ("/v1", "EncryptionConfig"),
-                          ("/apiserver.config.k8s.io/v1", "EncryptionConfiguration"), ("a/b/c", "X"), ("/",
-                          "EncryptionConfig"), ("", "EncryptionConfig"), ("v1/", "EncryptionConfig"),
-                          ("v1", ""), ("~", "EncryptionConfig"), ("1", "EncryptionConfig"), ("v1", "[a]"), ('"v1\\0"',
-                          "EncryptionConfig"), ("v1", '"EncryptionConfig\\0"'),
-                          (" v1 ", "EncryptionConfig"), ("V1", "EncryptionConfig"), ("v1", "encryptionconfig")):
+    for version, kind in (
+            ("v1", "EncryptionConfiguration"), ("apiserver.config.k8s.io/v1", "EncryptionConfig"),
+            ("apiserver.config.k8s.io/v1beta1", "EncryptionConfiguration"),
+            ("apiserver.config.k8s.io/v1", "EncryptionConfigurations"),
+            ("apiserver.config.k8s.io/v1", "AdmissionConfiguration"), ("apiserver.config.k8s.io/v1", "Status"),
+            ("/v1", "EncryptionConfig"), ("/apiserver.config.k8s.io/v1", "EncryptionConfiguration"), ("a/b/c", "X"),
+            ("/", "EncryptionConfig"), ("", "EncryptionConfig"), ("v1/", "EncryptionConfig"), ("v1", ""),
+            ("~", "EncryptionConfig"), ("1", "EncryptionConfig"), ("v1", "[a]"), ('"v1\\0"', "EncryptionConfig"),
+            ("v1", '"EncryptionConfig\\0"'), (" v1 ", "EncryptionConfig"), ("V1", "EncryptionConfig"),
+            ("v1", "encryptionconfig")):
         yield f"apiVersion: {version}\nkind: {kind}\nresources:\n" + entry()
     yield "kind: EncryptionConfig\nresources:\n" + entry()
     yield "apiVersion: v1\nresources:\n" + entry()
@@ -191,7 +191,8 @@ def key_lists():
     yield providers("{identity: {}, aescbc: %s}" % aescbc)
     yield providers("{identity: null, aescbc: %s}" % aescbc)
     yield providers(
-            "{aesgcm: {keys: []}, aescbc: %s, secretbox: %s, identity: {}, kms: {name: x, timeout: 0s, apiVersion: v2}}" % (aescbc, box))
+            "{aesgcm: {keys: []}, aescbc: %s, secretbox: %s, identity: {}, kms: {name: x, timeout: 0s, apiVersion: v2}}"
+            % (aescbc, box))
     yield providers("{aesgcm: {}, aescbc: {keys: [null]}}")
     yield providers('{secretbox: %s, kms: {name: "<x>", endpoint: "unix:///a", timeout: 90s}}' % box)
     yield providers("{AESCBC: %s}" % aescbc)
@@ -356,8 +357,10 @@ def readers():
 
 def scalars():
     plain = (
-            "null Null NULL nULL ~ y Y n N yes Yes YES yEs no on On ON off true True TRUE tRUE false 0 00 01 08 0o7 0x1f 0X1F 0b1 0B1 0b 0x 0b+1 -0b1 +5 -5 +-5 1_0 1__0 _1 1_ 5.0 5. .5 5.5 .5e1 5e0 5e2 5e-1 1e400 1e-400 "
-             ".5_0 ._5 .inf +.inf -.Inf .nan .NaN .Nan 1:30 2001-01-01 2147483647 2147483648 -2147483648 9223372036854775807 9223372036854775808 18446744073709551616 0xffffffffffffffffff - + . .. <<").split()
+            "null Null NULL nULL ~ y Y n N yes Yes YES yEs no on On ON off true True TRUE tRUE false 0 00 01 08 0o7 0x1f 0X1F "
+            "0b1 0B1 0b 0x 0b+1 -0b1 +5 -5 +-5 1_0 1__0 _1 1_ 5.0 5. .5 5.5 .5e1 5e0 5e2 5e-1 1e400 1e-400 .5_0 ._5 .inf "
+            "+.inf -.Inf .nan .NaN .Nan 1:30 2001-01-01 2147483647 2147483648 -2147483648 9223372036854775807 "
+            "9223372036854775808 18446744073709551616 0xffffffffffffffffff - + . .. <<").split()
     tagged = ("!!str 5", "!!str", "!!int 5", "!!int '5'", "!!int 5.0", "!!int x", "!!float 5", "!!float 5.0",
             "!!float .inf", "!!float 18446744073709551615", "!!bool yes", "!!bool 5", "!!null ''", "!!null x",
             "!!binary YWJj", "!!binary YW", "!!binary /w==",
@@ -436,8 +439,8 @@ def bytes_of_files():
             b"\xe2\x80\xa8", b"\xef\xbf\xbe", b"\xef\xbf\xbf", b"\xf0\x9f\xbf\xbf"):
         yield GOOD.encode().replace(b"name: k", b"name: k" + bad)
         yield GOOD.encode().replace(b"name: k", b'name: "k' + bad + b'"')
-        yield b'{"kind": "EncryptionConfig", "apiVersion": "v1", "resources": [{"resources": ["x' + bad +
-                b'"], "providers": [{"identity": {}}]}]}'
+        yield (b'{"kind": "EncryptionConfig", "apiVersion": "v1", "resources": [{"resources": ["x' + bad +
+                b'"], "providers": [{"identity": {}}]}]}')
         yield GOOD.encode() + b"# " + bad + b"\n"
         yield bad + GOOD.encode()
     # In a second document, near and far: the parts that are read with the first one count.

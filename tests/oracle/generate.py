@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""EncryptionConfiguration files, good and bad ones, the same for the same seed: models that are written in many styles, and
-changed at each level: values, structure, bytes."""
+"""EncryptionConfiguration files, good and bad ones, the same for the same seed: models that are written in many styles,
+and changed at each level: values, structure, bytes."""
 
 import base64
 import json

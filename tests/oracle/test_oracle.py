@@ -51,7 +51,7 @@ def escaped(text):
 
 
 def comparable(text):
-    """kube-apiserver's text, as ours is to be: without keys, without control characters, and without net/netip's own reasons."""
+    """kube-apiserver's text, as ours is to be: without keys, control characters, and net/netip's own reasons."""
     text = escaped(re.sub(r'"Secret":"(?:[^"\\]|\\.)+"', '"Secret":"REDACTED"', text))
     return re.sub(r'(invalid host: ParseAddr\("(?:[^"\\]|\\.)*"\)): .*?(?=, resources\[|\]$|$)',
             r"\1: unable to parse IP", text)
@@ -91,13 +91,14 @@ class Oracle(unittest.TestCase):
             taken += theirs["error"] == ""
             for mode in ("error", "reload"):
                 want = comparable(theirs[mode])
-                shown = f"\n{name}, {mode}: {content[:2000]!r}\nkube-apiserver: {want[:3000]}\nkeyturn:        {ours[mode][:3000]}"
+                shown = (f"\n{name}, {mode}: {content[:2000]!r}\nkube-apiserver: {want[:3000]}\n"
+                         f"keyturn:        {ours[mode][:3000]}")
                 self.assertEqual(want == "", ours[mode] == "", shown)
                 if want and is_own(want, ours[mode]):
                     self.assertEqual(want, ours[mode], shown)
                     with_text += 1
-        proved(
-                f"{what}: {len(files)} agreements of {len(files)} files ({taken} good; the same text in {with_text} refusals)")
+        proved(f"{what}: {len(files)} agreements of {len(files)} files "
+               f"({taken} good; the same text in {with_text} refusals)")
         return taken
 
     def test_1_made_by_hand(self):

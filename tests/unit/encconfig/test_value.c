@@ -183,7 +183,7 @@ static const struct {
     {"{\"<<\": 1}", "{<<:1}"},
     {"&k a: 1\n? *k\n: 2", "line 2, column 3: expected each key once, found \"a\" twice"},
     {"a: 1\na: 1", "line 2, column 1: expected each key once"},
-    {"{\"a\": 1,\n \"b\": {\"a\": 1}, \"a\": 1}", "line 2, column 16: expected each key once"},
+    {"{\"a\": 1,\n \"b\": {\"a\": 1}, \"a\": 1}", "line 2, column 17: expected each key once"},
     {"a: 1\n<<: {a: 2}", "line 2, column 6: expected each key once"},
     {"<<: 1", "a mapping, or a list of them"},
     {"<<: [[]]", "a mapping, or a list of them"},
