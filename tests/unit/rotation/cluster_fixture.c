@@ -65,7 +65,7 @@ static void settle_node(struct fixture *f, size_t i)
                                          .reachable = true,
                                          .generation = f->keyring.generation,
                                          .stage = f->keyring.stage,
-                                         .serves = (UINT64_C(1) << f->keyring.n_keys) - 1};
+                                         .serves = UINT64_MAX >> (64 - f->keyring.n_keys)};
 }
 
 void fixture_file(struct fixture *f, size_t n, const int items[])

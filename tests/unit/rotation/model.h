@@ -15,7 +15,7 @@
 #define MODEL_NODES 2u
 
 /* A set of what objects can be stored under: bit 0 in clear, bit 1 + k key k. One such thing: 0 none, 1 + its bit. */
-typedef uint8_t model_set;
+typedef unsigned model_set;
 #define MODEL_PLAIN  1u
 #define MODEL_KEY(k) (2u << (k))
 

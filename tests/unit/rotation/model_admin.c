@@ -134,13 +134,13 @@ bool model_admin_look(const struct model_setting *setting, struct model_world *w
 /* Through API server a, which rewrites what it can read; the first way through to the end, the other in part. */
 static bool rewrite(const struct model_setting *setting, struct model_world *w, size_t a, bool in_part)
 {
-    model_set target = (model_set)(1u << model_writes(w, a));
     model_set left = 0;
     if (a >= setting->n_nodes || w->api[a].paused || model_writes(w, a) == MODEL_NOTHING)
         return false;
+    model_set target = 1u << model_writes(w, a);
     for (unsigned bit = 0; bit <= setting->n_keys; bit++)
         if ((w->store & 1u << bit) != 0 && (in_part || !model_reads(setting, w, a, bit)))
-            left |= (model_set)(1u << bit);
+            left |= 1u << bit;
     bool any = w->store != left || in_part;
     w->store = any && w->store ? left | target : w->store;
     w->admin.landed |= target;
@@ -166,7 +166,7 @@ static void put_back(struct model_world *w)
 /* Edits say nothing of what time has made of the other keys. */
 static void install(struct model_world *w)
 {
-    model_set held = w->cluster.held & (model_set)~w->admin.marks;
+    model_set held = w->cluster.held & ~w->admin.marks;
     bool marks = (w->admin.marks & MODEL_PLAIN) != 0;
     bool marked = w->admin.next.enabled && (w->cluster.marked || marks);
     bool aged = marked && w->cluster.aged && !marks;

@@ -74,7 +74,7 @@ static bool all_loaded(const struct model_setting *setting, const struct model_w
 /* What was in the store when it was counted and still is. */
 static model_set settled(const struct model_world *w)
 {
-    return w->store & (model_set)~w->admin.landed;
+    return w->store & ~w->admin.landed;
 }
 
 static const char *check_prepared(const struct model_setting *setting, const struct model_world *w)
@@ -99,11 +99,11 @@ static const char *check_rotated(const struct model_setting *setting, const stru
 
 static const char *check_rewritten(const struct model_setting *setting, const struct model_world *w)
 {
-    model_set target = w->cluster.enabled ? (model_set)MODEL_KEY(w->cluster.order[0] - 1u) : MODEL_PLAIN;
+    model_set target = w->cluster.enabled ? MODEL_KEY(w->cluster.order[0] - 1u) : MODEL_PLAIN;
     const char *broken = check_rotated(setting, w);
     if (broken)
         return broken;
-    return (settled(w) & (model_set)~target) == 0 ? NULL : "rewritten, although objects were left";
+    return (settled(w) & ~target) == 0 ? NULL : "rewritten, although objects were left";
 }
 
 const char *model_check_done(const struct model_setting *setting, const struct model_world *world)

@@ -250,7 +250,7 @@ static void edit_one(struct model_keyring *k, const struct kt_edit *edit, model_
         break;
     case KT_EDIT_STATE:
         k->state[key] = edit->state == KT_KEY_RETIRING ? MODEL_RETIRING : MODEL_READY;
-        *marked |= edit->state == KT_KEY_RETIRING ? (model_set)MODEL_KEY(key) : 0;
+        *marked |= edit->state == KT_KEY_RETIRING ? MODEL_KEY(key) : 0;
         break;
     case KT_EDIT_ARCHIVE:
         k->state[key] = MODEL_ARCHIVED;

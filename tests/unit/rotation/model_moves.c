@@ -14,13 +14,13 @@ struct made {
 
 static model_set active_of(const struct model_keyring *k)
 {
-    return k->order[0] ? (model_set)MODEL_KEY(k->order[0] - 1u) : 0;
+    return k->order[0] ? MODEL_KEY(k->order[0] - 1u) : 0;
 }
 
 static model_set first_of_file(model_list list)
 {
     unsigned first = model_list_first(list);
-    return first >= MODEL_ITEM_KEY(0) ? (model_set)MODEL_KEY(first - MODEL_ITEM_KEY(0)) : 0;
+    return first >= MODEL_ITEM_KEY(0) ? MODEL_KEY(first - MODEL_ITEM_KEY(0)) : 0;
 }
 
 /* The second node's config file follows its keyring; the first one's is the admin's. One that has an archived key first
@@ -51,7 +51,7 @@ static bool sync_node(const struct made *m, size_t n)
     node->recent |= active_of(&node->keyring);
     for (unsigned k = 0; k < MODEL_KEYS; k++) {
         if (model_keyring_lists(c, k))
-            node->retained &= (model_set)~MODEL_KEY(k);
+            node->retained &= ~MODEL_KEY(k);
         else if (model_keyring_lists(&node->keyring, k) && (node->recent & MODEL_KEY(k)) != 0 && !m->setting->forgets)
             node->retained |= MODEL_KEY(k);
     }
@@ -125,8 +125,8 @@ static bool land(const struct made *m, size_t a)
     struct model_api *api = &m->world->api[a];
     if (api->paused || !api->flying)
         return false;
-    m->world->store |= (model_set)(1u << (api->flying - 1));
-    m->world->admin.landed |= (model_set)(1u << (api->flying - 1));
+    m->world->store |= 1u << (api->flying - 1);
+    m->world->admin.landed |= 1u << (api->flying - 1);
     api->flying = 0;
     api->hangs = false;
     return true;
@@ -324,7 +324,7 @@ static bool delete_objects(const struct made *m, size_t bit)
 {
     if (!m->setting->deletes || (m->world->store & 1u << bit) == 0)
         return false;
-    m->world->store &= (model_set) ~(1u << bit);
+    m->world->store &= ~(1u << bit);
     return true;
 }
 

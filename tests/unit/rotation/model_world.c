@@ -265,9 +265,9 @@ static void forget(const struct model_setting *setting, struct model_world *w)
             w->node[n].recent = 0;
     for (unsigned k = 0; k < MODEL_KEYS; k++) {
         if (w->cluster.state[k] != MODEL_RETIRING)
-            w->cluster.held &= (model_set)~MODEL_KEY(k);
+            w->cluster.held &= ~MODEL_KEY(k);
         if (w->strays && is_back(setting, w, k))
-            w->strays &= (model_set)~MODEL_KEY(k);
+            w->strays &= ~MODEL_KEY(k);
     }
 }
 

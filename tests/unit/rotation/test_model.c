@@ -8,7 +8,7 @@
 #include <string.h>
 
 #ifdef KT_SANITIZED
-#define STATES_MAX 6000u /* an instrumented walk looks for what sanitizers find */
+#define STATES_MAX 20000u /* an instrumented walk looks for what sanitizers find */
 #else
 #define STATES_MAX 0u
 #endif
@@ -207,12 +207,13 @@ static void test_every_rule_is_needed(void **state)
         setting.cancel_archives = m->cancel_archives;
         setting.hides_changes = m->hides_changes;
         (void)fprintf(stderr, "without a rule: %s\n", m->name);
-        struct model_result r = model_walk(&setting, 0, true);
+        struct model_result r = model_walk(&setting, STATES_MAX, true);
         tell(m->name, &r);
+        if (r.bounded) /* instrumented: the others find it */
+            continue;
         assert_non_null(r.broken);
         assert_true(r.trace_len > 0);
-        if (m->finds)
-            assert_string_equal(r.broken, m->finds);
+        assert_string_equal(r.broken, m->finds);
     }
 }
 
