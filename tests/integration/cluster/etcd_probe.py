@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates, a client of ours to drive (etcd_probe.c), and what else the tests of the store need."""
+"""The client of cluster/etcd.h (etcd_probe.c), to be driven by a test."""
 
 import base64
 import json
@@ -13,44 +13,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "e2e"))
 from harness import BUILD  # noqa: E402
 
 PROBE = BUILD / "tests" / "etcd_probe"
-
-
-class Authority:
-    """A CA of the test's own. Certificates are NAME.crt and NAME.key beside it."""
-
-    def __init__(self, directory, name):
-        self.dir, self.name = directory, name
-        self.ca, self.ca_key = directory / f"{name}.crt", directory / f"{name}.key"
-        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                      "-subj", f"/CN={name}", "-keyout", self.ca_key, "-out", self.ca)
-
-    @staticmethod
-    def _openssl(*words):
-        run = subprocess.run(["openssl", *map(str, words)], capture_output=True, text=True, check=False)
-        if run.returncode != 0:
-            raise RuntimeError(run.stderr)
-
-    def issue(self, name, names="", dates=(), rsa=False):
-        """(certificate, key). names: as subjectAltName has them. dates: -not_before, -not_after of `openssl ca`."""
-        certificate, key, request = (self.dir / f"{name}.{end}" for end in ("crt", "key", "csr"))
-        kind = ["rsa:2048"] if rsa else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        self._openssl("req", "-new", "-newkey", *kind, "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
-        extensions = self.dir / f"{name}.ext"
-        extensions.write_text("extendedKeyUsage=serverAuth,clientAuth\n" +
-                              (f"subjectAltName={names}\n" if names else ""))
-        if dates:
-            base = self.dir / f"{name}.ca"
-            base.mkdir()
-            (base / "index").touch()
-            (base / "conf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={base}/index\nnew_certs_dir={base}\nrand_serial=yes\n"
-                                       "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
-            self._openssl("ca", "-batch", "-config", base / "conf", "-cert", self.ca, "-keyfile", self.ca_key, "-in", request,
-                          "-out", certificate, "-extfile", extensions, "-startdate", dates[0], "-enddate", dates[1], "-notext")
-        else:
-            self._openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.ca_key, "-CAcreateserial", "-days",
-                          "2", "-extfile", extensions, "-out", certificate)
-        key.chmod(0o600)
-        return certificate, key
 
 
 class Probe:

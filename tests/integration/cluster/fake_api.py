@@ -15,32 +15,11 @@ import tempfile
 import threading
 import unittest
 
+from pki import Authority
+
 KUBE_CALL = pathlib.Path(os.environ["KEYTURN_BUILD"]) / "tests" / "kube_call"
 TOKEN = "hunter2-token-of-the-test"
 CLUSTER_NAME = "kubernetes.default.svc"
-
-
-def openssl(*words):
-    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
-
-
-class Authority:
-    """A certificate authority in a directory, and what it has signed."""
-
-    def __init__(self, directory, name="ca"):
-        self.dir, self.cert, self.key = directory, directory / f"{name}.pem", directory / f"{name}.key"
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-                f"/CN={name}", "-keyout", self.key, "-out", self.cert)
-
-    def sign(self, name, *alternatives):
-        """(certificate, key): files in PEM."""
-        cert, key, request, extra = (self.dir / f"{name}.{end}" for end in ("pem", "key", "csr", "ext"))
-        extra.write_text(f"subjectAltName={','.join(alternatives)}\n" if alternatives else "")
-        openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
-                "-keyout", key, "-out", request)
-        openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial", "-days", "2",
-                "-extfile", extra, "-out", cert)
-        return cert, key
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

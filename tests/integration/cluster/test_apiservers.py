@@ -7,7 +7,8 @@ import threading
 import time
 import unittest
 
-from fake_api import CLUSTER_NAME, TOKEN, Authority, Case
+from fake_api import CLUSTER_NAME, TOKEN, Case
+from pki import Authority
 
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"

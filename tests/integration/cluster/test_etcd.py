@@ -13,8 +13,9 @@ import sys
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from etcd_probe import Authority, Probe  # noqa: E402
+from etcd_probe import Probe  # noqa: E402
 from cluster import Etcd  # noqa: E402
+from pki import Authority  # noqa: E402
 from harness import Case, assets, free_ports, main, wait_for  # noqa: E402
 
 KEY, VALUE = "/registry/secrets/default/a", b"k8s:enc:kms:v2:keyturn:\x00\xff value"
@@ -56,14 +57,13 @@ class Connections(StoreCase):
         pki = cls.dir / "pki"
         pki.mkdir()
         cls.authority, cls.other = Authority(pki, "etcd-ca"), Authority(pki, "other-ca")
-        names = "IP:127.0.0.1,IP:::1,DNS:localhost,DNS:etcd.test,DNS:tls.sock"
-        server = cls.authority.issue("server", names)
-        cls.client = cls.authority.issue("client")
-        cls.client_rsa = cls.authority.issue("client-rsa", rsa=True)
-        cls.stranger = cls.other.issue("stranger")
+        server = cls.authority.sign("server", "IP:127.0.0.1", "IP:::1", "DNS:localhost", "DNS:etcd.test", "DNS:tls.sock")
+        cls.client = cls.authority.sign("client")
+        cls.client_rsa = cls.authority.sign("client-rsa", rsa=True)
+        cls.stranger = cls.other.sign("stranger")
         cls.etcd = Etcd(assets() / "etcd", cls.dir / "etcd",
                         ("https://127.0.0.1:{port}", f"unix://{cls.dir}/etcd.sock", f"unixs://{cls.dir}/tls.sock"),
-                        (f"--cert-file={server[0]}", f"--key-file={server[1]}", f"--trusted-ca-file={cls.authority.ca}",
+                        (f"--cert-file={server[0]}", f"--key-file={server[1]}", f"--trusted-ca-file={cls.authority.cert}",
                          "--client-cert-auth"))
         cls.workspace.on_close(cls.etcd.stop)
         cls.etcd.start()
@@ -73,11 +73,11 @@ class Connections(StoreCase):
     def test_every_way_in(self):
         port = self.etcd.ports[2]
         ways = [((self.etcd.url(),), {}), ((f"unix://{self.dir}/etcd.sock",), {}),
-                ((self.https,), {"ca": self.authority.ca, "pair": self.client}),
-                ((self.https,), {"ca": self.authority.ca, "pair": self.client_rsa}),
-                ((f"https://localhost:{port}",), {"ca": self.authority.ca, "pair": self.client}),
-                ((self.https,), {"ca": self.authority.ca, "pair": self.client, "server_name": "etcd.test"}),
-                ((f"unixs://{self.dir}/tls.sock",), {"ca": self.authority.ca, "pair": self.client})]
+                ((self.https,), {"ca": self.authority.cert, "pair": self.client}),
+                ((self.https,), {"ca": self.authority.cert, "pair": self.client_rsa}),
+                ((f"https://localhost:{port}",), {"ca": self.authority.cert, "pair": self.client}),
+                ((self.https,), {"ca": self.authority.cert, "pair": self.client, "server_name": "etcd.test"}),
+                ((f"unixs://{self.dir}/tls.sock",), {"ca": self.authority.cert, "pair": self.client})]
         for endpoints, options in ways:
             with self.subTest(endpoints=endpoints, options=options):
                 probe = self.probe(endpoints, **options)
@@ -116,24 +116,24 @@ class Connections(StoreCase):
         probe.close()
 
     def test_wrong_ca(self):
-        self.failed("UNREACHABLE", [self.https, "does not come from the CA in", "other-ca.crt"], (self.https,),
-                    ca=self.other.ca, pair=self.client, hint="--etcd-cacert")
+        self.failed("UNREACHABLE", [self.https, "does not come from the CA in", "other-ca.pem"], (self.https,),
+                    ca=self.other.cert, pair=self.client, hint="--etcd-cacert")
 
     def test_no_client_certificate(self):
-        self.failed("UNREACHABLE", ["wants a client certificate, and got none"], (self.https,), ca=self.authority.ca,
+        self.failed("UNREACHABLE", ["wants a client certificate, and got none"], (self.https,), ca=self.authority.cert,
                     hint="--etcd-cert")
 
     def test_client_certificate_of_another_ca(self):
-        self.failed("UNREACHABLE", ["the client certificate"], (self.https,), ca=self.authority.ca, pair=self.stranger,
+        self.failed("UNREACHABLE", ["the client certificate"], (self.https,), ca=self.authority.cert, pair=self.stranger,
                     hint="--trusted-ca-file")
 
     def test_client_certificate_expired(self):
-        old = self.authority.issue("old", dates=("20200101000000Z", "20210101000000Z"))
-        self.failed("UNREACHABLE", ["the client certificate has expired"], (self.https,), ca=self.authority.ca, pair=old,
+        old = self.authority.sign("old", dates=("20200101000000Z", "20210101000000Z"))
+        self.failed("UNREACHABLE", ["the client certificate has expired"], (self.https,), ca=self.authority.cert, pair=old,
                     hint="clock")
 
     def test_another_server_name(self):
-        self.failed("UNREACHABLE", ["not one for elsewhere.test"], (self.https,), ca=self.authority.ca, pair=self.client,
+        self.failed("UNREACHABLE", ["not one for elsewhere.test"], (self.https,), ca=self.authority.cert, pair=self.client,
                     server_name="elsewhere.test")
 
     def test_plain_at_a_tls_port(self):
@@ -142,12 +142,12 @@ class Connections(StoreCase):
 
     def test_tls_at_a_plain_port(self):
         self.failed("UNREACHABLE", ["may not speak TLS"], (f"https://127.0.0.1:{self.etcd.ports[0]}",),
-                    ca=self.authority.ca, pair=self.client, hint="http://")
+                    ca=self.authority.cert, pair=self.client, hint="http://")
 
     def test_refused(self):
         (port,) = free_ports(1)
         self.failed("UNREACHABLE", ["connection refused"], (f"http://127.0.0.1:{port}",))
-        self.failed("UNREACHABLE", ["connection refused"], (f"https://127.0.0.1:{port}",), ca=self.authority.ca)
+        self.failed("UNREACHABLE", ["connection refused"], (f"https://127.0.0.1:{port}",), ca=self.authority.cert)
 
     def test_no_socket_and_a_dead_one(self):
         self.failed("UNREACHABLE", ["no such socket"], (f"unix://{self.dir}/absent.sock",))
@@ -164,7 +164,7 @@ class Connections(StoreCase):
             self.failed("TIMEOUT", ["takes the connection, but does not answer"], (f"http://127.0.0.1:{port}",),
                         timeout_ms=2000)
             self.failed("TIMEOUT", ["takes the connection, but does not answer"], (f"https://127.0.0.1:{port}",),
-                        ca=self.authority.ca, timeout_ms=2000)
+                        ca=self.authority.cert, timeout_ms=2000)
 
     def test_something_else_answers(self):
         server = subprocess.Popen(  # pylint: disable=consider-using-with
@@ -182,12 +182,12 @@ class Connections(StoreCase):
         subprocess.run(["openssl", "ec", "-in", self.client[1], "-aes256", "-passout", "pass:x", "-out", locked], check=True,
                        stderr=subprocess.DEVNULL)
         link = self.dir / "link.crt"
-        link.symlink_to(self.authority.ca)
+        link.symlink_to(self.authority.cert)
         cases = [({"ca": garbage}, "CONFIG", "expected a certificate in PEM"),
                  ({"ca": self.dir / "absent"}, "IO", "No such file"),
-                 ({"ca": self.authority.ca, "pair": (self.client[0], garbage)}, "CONFIG", "expected a private key in PEM"),
-                 ({"ca": self.authority.ca, "pair": (self.client[0], locked)}, "CONFIG", "without a passphrase"),
-                 ({"ca": self.authority.ca, "pair": (self.client[0], self.stranger[1])}, "CONFIG", "expected the private key of"),
+                 ({"ca": self.authority.cert, "pair": (self.client[0], garbage)}, "CONFIG", "expected a private key in PEM"),
+                 ({"ca": self.authority.cert, "pair": (self.client[0], locked)}, "CONFIG", "without a passphrase"),
+                 ({"ca": self.authority.cert, "pair": (self.client[0], self.stranger[1])}, "CONFIG", "expected the private key of"),
                  ({}, "CONFIG", "expected a CA")]
         for options, code, part in cases:
             with self.subTest(part=part):
@@ -202,7 +202,7 @@ class Connections(StoreCase):
 
     def test_dead_endpoint_first(self):
         (port,) = free_ports(1)
-        probe = self.probe((f"https://127.0.0.1:{port}", f"unix://{self.dir}/absent.sock", self.https), ca=self.authority.ca,
+        probe = self.probe((f"https://127.0.0.1:{port}", f"unix://{self.dir}/absent.sock", self.https), ca=self.authority.cert,
                            pair=self.client)
         for _ in range(2):
             self.assertEqual(probe.get(KEY)[0], VALUE)
@@ -210,7 +210,7 @@ class Connections(StoreCase):
 
     def test_all_dead_are_named(self):
         ports = free_ports(2)
-        probe = self.probe([f"http://127.0.0.1:{port}" for port in ports] + [self.https], ca=self.other.ca)
+        probe = self.probe([f"http://127.0.0.1:{port}" for port in ports] + [self.https], ca=self.other.cert)
         answer, _ = probe.get(KEY)
         self.expect_error(answer, "UNREACHABLE", *(f"http://127.0.0.1:{port}: connection refused" for port in ports),
                           "does not come from the CA")

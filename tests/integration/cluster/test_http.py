@@ -8,7 +8,8 @@ import threading
 import time
 import unittest
 
-from fake_api import CLUSTER_NAME, TOKEN, Authority, Case
+from fake_api import CLUSTER_NAME, TOKEN, Case
+from pki import Authority
 
 SHORT = 1500  # ms: the deadline of requests that are to miss it
 PATIENCE = 60  # s: by when they must have ended all the same, on a busy machine

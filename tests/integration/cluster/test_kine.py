@@ -9,8 +9,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from etcd_probe import Authority, Probe  # noqa: E402
+from etcd_probe import Probe  # noqa: E402
 from cluster import ApiServer, secret_key  # noqa: E402
+from pki import Authority  # noqa: E402
 from harness import SOURCE, Case, Missing, Server, assets, main, wait_for  # noqa: E402
 
 SECRETS = 150
@@ -123,7 +124,7 @@ class Kine(Case):
         pki = self.dir / "pki"
         pki.mkdir()
         authority = Authority(pki, "kine-ca")
-        certificate, key = authority.issue("kine", "DNS:kine.sock")
+        certificate, key = authority.sign("kine", "DNS:kine.sock")
         (self.dir / "tls").mkdir()
         path = self.dir / "tls" / "kine.sock"
         server = Server("kine", [kine(), f"--listen-address=unix://{path}", "--metrics-bind-address=0",
@@ -131,7 +132,7 @@ class Kine(Case):
                                  f"--endpoint=sqlite://{self.dir}/tls.db?_journal=WAL&cache=shared"], self.dir / "kine-tls.log")
         self.addCleanup(server.stop, signal.SIGKILL)
         wait_for("kine listens", lambda: not server.alive() or answers(path))
-        probe = self.probe((f"unixs://{path}",), ca=authority.ca)
+        probe = self.probe((f"unixs://{path}",), ca=authority.cert)
         self.assertIsNone(probe.get("/registry/secrets/default/a")[0])
         probe.close()
 
