@@ -15,8 +15,10 @@ static const enum kt_stage all_stages[] = {KT_STAGE_START,
 static void assert_order(const struct fixture *f, const char *want)
 {
     char got[16] = "";
-    for (size_t i = 0; i < f->keyring.n_keys; i++)
-        strcat(got, f->keyring.keys[i].name + 1);
+    size_t len = 0;
+    for (size_t i = 0; i < f->keyring.n_keys && len < sizeof(got); i++)
+        len += (size_t)snprintf(got + len, sizeof(got) - len, "%s", f->keyring.keys[i].name + 1);
+    assert_true(len < sizeof(got));
     assert_string_equal(got, want);
 }
 

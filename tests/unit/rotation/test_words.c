@@ -13,13 +13,13 @@ static void test_key_names(void **state)
     struct fixture *f = fixture(KT_KEY_AESCBC, KT_STAGE_START, "arx");
     kt_rotation_key_name(&f->keyring, KT_KEY_AESCBC, 1650607262, name);
     assert_string_equal(name, "aescbckey");
-    strcpy(f->keyring.keys[0].name, name);
+    memcpy(f->keyring.keys[0].name, name, sizeof(name));
     kt_rotation_key_name(&f->keyring, KT_KEY_AESCBC, 1650607262, name);
     assert_string_equal(name, "aescbckey-2022-04-22T06:01:02Z");
-    strcpy(f->keyring.keys[1].name, name);
+    memcpy(f->keyring.keys[1].name, name, sizeof(name));
     kt_rotation_key_name(&f->keyring, KT_KEY_AESCBC, 1650607262, name);
     assert_string_equal(name, "aescbckey-2022-04-22T06:01:02Z-2");
-    strcpy(f->keyring.archive[0].name, name); /* one that is archived is taken as well */
+    memcpy(f->keyring.archive[0].name, name, sizeof(name)); /* one that is archived is taken as well */
     kt_rotation_key_name(&f->keyring, KT_KEY_AESCBC, 1650607262, name);
     assert_string_equal(name, "aescbckey-2022-04-22T06:01:02Z-3");
     kt_rotation_key_name(&f->keyring, KT_KEY_SECRETBOX, 0, name);
@@ -78,15 +78,14 @@ static void assert_plan(struct fixture *f, enum kt_order_kind kind, const char *
 {
     struct kt_plan_line lines[KT_PLAN_MAX];
     char got[2048] = "";
+    size_t len = 0;
     f->order.kind = kind;
     size_t n = kt_rotation_plan(&f->facts, &f->order, lines);
     for (size_t i = 0; i < n; i++) {
-        strcat(got, i ? " " : "");
-        strcat(got, kt_gate_text(lines[i].gate));
-        if (lines[i].step == KT_STEP_GENERATION) {
-            strcat(got, ":");
-            strcat(got, kt_recipe_text(lines[i].recipe));
-        }
+        bool written = lines[i].step == KT_STEP_GENERATION;
+        len += (size_t)snprintf(got + len, sizeof(got) - len, "%s%s%s%s", i ? " " : "", kt_gate_text(lines[i].gate),
+                                written ? ":" : "", written ? kt_recipe_text(lines[i].recipe) : "");
+        assert_true(len < sizeof(got));
     }
     assert_string_equal(got, want);
 }
