@@ -106,3 +106,11 @@ enum kt_floor_verdict kt_floor_compare(const struct kt_floor *floor, const struc
         return order > 0 ? KT_FLOOR_NEWER : KT_FLOOR_OLDER;
     return memcmp(floor->hash, info->hash, KT_HASH_LEN) == 0 ? KT_FLOOR_SAME : KT_FLOOR_FORK;
 }
+
+bool kt_floor_is_leap(const struct kt_floor *floor, const struct kt_keyring_info *info, uint64_t made_over)
+{
+    uint64_t from = floor->generation;
+    if (info->membership > floor->membership && made_over > from)
+        from = made_over;
+    return info->generation > from && info->generation - from > KT_GENERATION_LEAP_MAX;
+}

@@ -25,6 +25,12 @@ void kt_floor_of(const struct kt_keyring_info *info, struct kt_floor *ret);
 enum kt_floor_verdict { KT_FLOOR_NEWER, KT_FLOOR_SAME, KT_FLOOR_OLDER, KT_FLOOR_FORK };
 enum kt_floor_verdict kt_floor_compare(const struct kt_floor *floor, const struct kt_keyring_info *info);
 
+/* Whether a newer keyring counts further than anybody does in good faith, from the floor or from the generation that
+ * its membership was made over: after the last number that there is no generation and no membership could follow. */
+#define KT_GENERATION_LEAP_MAX (UINT64_C(1) << 20)
+bool kt_floor_is_leap(const struct kt_floor *floor, const struct kt_keyring_info *info,
+                      uint64_t made_over) KT_MUST_CHECK;
+
 /* What a node knows, or is offered: a keyring, opened. */
 struct kt_floor_side {
     const struct kt_keyring_info *info;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "keystore/opener_judge.h"
 
+#include "keystore/keyring_member.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -70,6 +72,17 @@ static bool fail_fork(const struct kt_keyring_info *info, const struct kt_floor 
                          "repeat the other change over it");
 }
 
+static bool fail_leap(const struct kt_keyring_info *info, const struct kt_floor *floor, struct kt_error *err)
+{
+    (void)kt_fail(err, KT_E_KEYRING_LEAP,
+                  "the keyring has generation %" PRIu64 ", more than %" PRIu64 " above the one that this node has "
+                  "installed (membership %" PRIu64 ", generation %" PRIu64 ")",
+                  info->generation, KT_GENERATION_LEAP_MAX, floor->membership, floor->generation);
+    return kt_error_hint(err,
+                         "somebody who is or was a member writes numbers after which nothing could follow: find out "
+                         "who, and keyturn node remove it");
+}
+
 static void note_below(const struct kt_opener_source *offered, const struct kt_floor *floor, bool fork,
                        struct kt_opener_answer *answer)
 {
@@ -123,6 +136,9 @@ bool kt_opener_judge_order(const struct kt_opener_case *sources, struct kt_opene
         if (memcmp(floor.keyring_id, info->keyring_id, KT_KEYRING_ID_LEN) != 0)
             return fail_foreign(err);
         verdict = kt_floor_compare(&floor, info);
+        if (verdict == KT_FLOOR_NEWER && !sources->accept_older &&
+            kt_floor_is_leap(&floor, info, kt_keyring_made_over(sources->offered.keyring)))
+            return fail_leap(info, &floor, err);
         if (verdict == KT_FLOOR_NEWER && !is_by_replaced_owner(&sources->offered, &floor, &replaced, err))
             return false;
     }

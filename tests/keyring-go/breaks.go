@@ -33,7 +33,7 @@ func named(name string) func(*draft) error {
 // A state is what a reader cannot tell from the document alone: it takes what a node had before.
 func (b *breakage) needsState() bool {
 	switch b.code {
-	case "", "KEYRING_FORK", "KEYRING_OLDER", "KEYRING_FOREIGN", "KEYRING_LOSES_KEY":
+	case "", "KEYRING_FORK", "KEYRING_LEAP", "KEYRING_OLDER", "KEYRING_FOREIGN", "KEYRING_LOSES_KEY":
 		return true
 	}
 	return false
@@ -345,6 +345,10 @@ var breakages = []breakage{
 		}},
 	{"foreign", "KEYRING_FOREIGN", true, "another keyring id, by the same owner", func(d *draft) error {
 		d.members.keyring = random(16)
+		return nil
+	}},
+	{"leap", "KEYRING_LEAP", false, "a generation that leaps", func(d *draft) error {
+		d.list.generation += 1 << 20
 		return nil
 	}},
 	{"older", "KEYRING_OLDER", false, "the generation before", func(d *draft) error {

@@ -15,6 +15,7 @@ from tpm import BUILD, CREATE, CREATE_PRIMARY, FLUSH, LOAD, UNSEAL, counts, faul
 CREATE_LOADED, EVICT_CONTROL = 0x191, 0x120
 MAKES = {CREATE, CREATE_PRIMARY, CREATE_LOADED, EVICT_CONTROL}
 LAST = 2**53
+LEAP = 2**20
 
 
 class Five(Enrolled):
@@ -98,16 +99,8 @@ class Share(Five):
         self.assertEqual({self.serves(node)[0] for node in self.nodes}, {second})
 
 
-class Removed(Five):
-    """e is removed; d has not heard of it yet."""
-
-    def setUp(self):
-        super().setUp()
-        self.old = self.numbers("e")
-        self.counted("a", lambda node: self.ok(node, "node", "remove", "e", "--key-file", self.recovery, "--yes"), unseals=2)
-        self.new = self.numbers("a")
-        self.assertGreater(self.new[0], self.old[0])
-        self.taken(self.keyring_of("a"), "bc")
+class Forges:
+    """Of e, with tests/tools/forge_keyring."""
 
     def forged(self, generation, *how):
         out = self.work / "forged.yaml"
@@ -123,6 +116,28 @@ class Removed(Five):
                 before = self.keyring_of(node).read_bytes(), self.serves(node)
                 self.assertIn(f'"{code}"', self.on(node, "keyring", "offer", keyring, "-o", "json").stderr)
                 self.assertEqual((self.keyring_of(node).read_bytes(), self.serves(node)), before)
+
+
+class Member(Forges, Five):
+    def test_that_counts_to_the_end(self):
+        """It may write what it likes, but not the last word: nobody could be removed after that."""
+        for generation in (self.numbers("e")[1] + LEAP + 1, LAST):
+            self.nobody_takes("KEYRING_LEAP", generation)
+        self.taken(self.forged(self.numbers("e")[1] + LEAP), self.nodes)
+        self.ok("a", "node", "remove", "e", "--key-file", self.recovery, "--yes")
+        self.assertEqual(self.names("a"), ["a", "b", "c", "d", "recovery"])
+
+
+class Removed(Forges, Five):
+    """e is removed; d has not heard of it yet."""
+
+    def setUp(self):
+        super().setUp()
+        self.old = self.numbers("e")
+        self.counted("a", lambda node: self.ok(node, "node", "remove", "e", "--key-file", self.recovery, "--yes"), unseals=2)
+        self.new = self.numbers("a")
+        self.assertGreater(self.new[0], self.old[0])
+        self.taken(self.keyring_of("a"), "bc")
 
     def test_it_opens_nothing_that_comes_after(self):
         wrapped = self.wrap("e")
@@ -145,13 +160,15 @@ class Removed(Five):
 
     def test_what_a_node_takes_that_has_not_heard_of_it(self):
         """To d it is a member still; but that is no way back for it, however high it counts."""
-        self.taken(self.forged(LAST - 1), "d")
-        self.assertEqual(self.numbers("d"), (self.old[0], LAST - 1))
-        self.expect(self.on("a", "keyring", "offer", self.keyring_of("d"), "-o", "json"), 3, "KEYRING_OLDER")
+        high = self.old[1] + LEAP
+        self.refused("d", "keyring", "offer", self.forged(high + 1), code="KEYRING_LEAP")
+        self.taken(self.forged(high), "d")
+        self.assertEqual(self.numbers("d"), (self.old[0], high))
+        self.refused("a", "keyring", "offer", self.keyring_of("d"), code="KEYRING_OLDER")
         self.taken(self.keyring_of("a"), "d")
         self.assertEqual(self.numbers("d"), self.new)
-        self.nobody_takes("KEYRING_OLDER", LAST)
-        self.expect(self.on("d", "keyring", "offer", self.forged(LAST), "-o", "json"), 3, "KEYRING_OLDER")
+        self.nobody_takes("KEYRING_OLDER", high + 1)
+        self.refused("d", "keyring", "offer", self.forged(high + 1), code="KEYRING_OLDER")
         self.taken(self.written("d", "add", "later"), "abcd")
 
 

@@ -109,6 +109,36 @@ static void test_compare(void **state)
     free(info);
 }
 
+static void test_leap(void **state)
+{
+    static const struct {
+        uint64_t membership;
+        uint64_t generation;
+        uint64_t made_over;
+        bool leap;
+    } cases[] = {
+        {2, 8, 6, false},
+        {2, 7 + KT_GENERATION_LEAP_MAX, 6, false},
+        {2, 8 + KT_GENERATION_LEAP_MAX, 6, true},
+        {2, KT_NUMBER_MAX, 6, true},
+        {2, KT_NUMBER_MAX, KT_NUMBER_MAX - 1, true}, /* under the membership that is known, what it says is not news */
+        {3, 4, 3, false},
+        {3, 9 + KT_GENERATION_LEAP_MAX, 9, false},
+        {3, 10 + KT_GENERATION_LEAP_MAX, 9, true},
+        {3, KT_NUMBER_MAX, 9, true},
+        {3, KT_NUMBER_MAX, KT_NUMBER_MAX - 1, false},
+    };
+    struct kt_keyring_info *info = calloc(1, sizeof *info);
+    (void)state;
+    assert_non_null(info);
+    for (size_t i = 0; i < KT_ARRAY_LEN(cases); i++) {
+        info->membership = cases[i].membership;
+        info->generation = cases[i].generation;
+        assert_int_equal(kt_floor_is_leap(&FLOOR, info, cases[i].made_over), cases[i].leap);
+    }
+    free(info);
+}
+
 static struct kt_floor_side side_of(const struct fixture *f)
 {
     return (struct kt_floor_side){.info = kt_keyring_info(f->keyring), .keys = f->keys};
@@ -209,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_refused_text),
         cmocka_unit_test(test_cut_or_flipped_text),
         cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_leap),
         cmocka_unit_test(test_keeps_what_is_not_carried_on),
         cmocka_unit_test(test_refuses_to_lose_a_key),
         cmocka_unit_test(test_archived_keys),
