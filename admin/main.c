@@ -28,6 +28,7 @@ const struct kt_command kt_commands[] = {
     {"recovery use", "", "Bring this node back with the recovery key", kt_command_recovery_use},
     {"recovery replace", "", "Replace the recovery key, also one that is lost", kt_command_recovery_replace},
     {"config show", "", "Print or write the EncryptionConfiguration of the keyring", kt_command_config_show},
+    {"config check", "FILE", "Tell what kube-apiserver makes of an EncryptionConfiguration", kt_command_config_check},
     {"audit", "", "Show the audit log: who changed what, and when", kt_command_audit},
     {"audit show", "", "The same", kt_command_audit_show},
     {"audit verify", "", "Prove that nothing of the audit log was changed or cut off", kt_command_audit_verify},
@@ -36,9 +37,9 @@ const struct kt_command kt_commands[] = {
 };
 
 const char *const kt_commands_to_come[] = {
-    "prepare",     "rotate",        "reencrypt",   "rotate-keys",  "retire",      "enable",       "disable",
-    "migrate",     "census",        "doctor",      "config check", "config diff", "config apply", "config rollback",
-    "config wire", "config unwire", "key restore", "sync",         NULL,
+    "prepare",         "rotate",      "reencrypt",     "rotate-keys", "retire",      "enable",
+    "disable",         "migrate",     "census",        "doctor",      "config diff", "config apply",
+    "config rollback", "config wire", "config unwire", "key restore", "sync",        NULL,
 };
 
 static const char usage_text[] = "Usage: keyturn COMMAND [OPTION...]\n"

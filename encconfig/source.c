@@ -77,8 +77,8 @@ bool kt_source_open(struct kt_source_builder *b, struct kt_source_node *node, st
 bool kt_source_close(struct kt_source_builder *b, size_t end, struct kt_error *err)
 {
     struct kt_source_node *node = b->open[--b->depth];
-    struct kt_source_node **items = b->pending + b->first[b->depth];
     size_t n = b->n_pending - b->first[b->depth];
+    struct kt_source_node **items = n > 0 ? b->pending + b->first[b->depth] : NULL;
     b->n_pending = b->first[b->depth];
     if (n > 0) {
         struct kt_source_node **copy = kt_pool_alloc(&b->source->pool, n * sizeof(struct kt_source_node *));

@@ -12,10 +12,10 @@ struct scan {
     size_t at;
 };
 
-/* A line break beyond ASCII (NEL, LS, PS) or the byte order mark, in UTF-8. */
+/* A line break beyond ASCII (NEL, LS, PS), in UTF-8. */
 static size_t wide_blank(const struct scan *s)
 {
-    static const char *const blanks[] = {"\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xef\xbb\xbf"};
+    static const char *const blanks[] = {"\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
     for (size_t i = 0; i < KT_ARRAY_LEN(blanks); i++) {
         size_t len = strlen(blanks[i]);
         if (s->len - s->at >= len && memcmp(s->text + s->at, blanks[i], len) == 0)
@@ -84,12 +84,15 @@ size_t kt_source_skip_properties(const struct kt_source *source, size_t offset, 
     return s.at;
 }
 
-static bool is_indicator(const struct scan *s, char c, const struct kt_source_node *node)
+/* next: what stands behind the node; NULL: nothing. A plain scalar may begin with the character too. */
+static bool is_indicator(const struct scan *s, char c, const struct kt_source_node *node,
+                         const struct kt_source_node *next)
 {
     if (s->at >= s->len || s->text[s->at] != (uint8_t)c)
         return false;
-    bool is_empty = node->span.start == node->span.end;
-    return is_empty || s->at < node->span.start;
+    if (node->span.start == node->span.end)
+        return !next || next->span.start != s->at;
+    return s->at < node->span.start;
 }
 
 static bool is_empty(const struct kt_source_node *node)
@@ -103,11 +106,11 @@ static void move_empty(struct kt_source_node *node, size_t at)
     node->body = node->span;
 }
 
-static void take_indicator(struct scan *s, char c, struct kt_source_node *node)
+static void take_indicator(struct scan *s, char c, struct kt_source_node *node, const struct kt_source_node *next)
 {
     size_t behind = s->at;
     skip_between(s, c == '?' ? BLANKS "," : BLANKS);
-    if (is_indicator(s, c, node)) {
+    if (is_indicator(s, c, node, next)) {
         node->lead = s->at++;
         behind = s->at;
     }
@@ -116,12 +119,13 @@ static void take_indicator(struct scan *s, char c, struct kt_source_node *node)
     s->at = node->span.end > behind ? node->span.end : behind;
 }
 
-static void take_item(struct scan *s, const struct kt_source_node *parent, struct kt_source_node *node)
+static void take_item(struct scan *s, const struct kt_source_node *parent, struct kt_source_node *node,
+                      const struct kt_source_node *next)
 {
     if (parent->kind == KT_SOURCE_MAPPING)
-        take_indicator(s, node->index % 2 == 0 ? '?' : ':', node);
+        take_indicator(s, node->index % 2 == 0 ? '?' : ':', node, next);
     else if (parent->style == KT_SOURCE_BLOCK)
-        take_indicator(s, '-', node);
+        take_indicator(s, '-', node, next);
     else
         s->at = node->span.end;
 }
@@ -131,7 +135,7 @@ void kt_source_lay_out(const struct kt_source *source, struct kt_source_node *no
 {
     struct scan s = {.text = source->text, .len = source->text_len, .at = node->body.start + (end > 0)};
     for (size_t i = 0; i < n_items; i++)
-        take_item(&s, node, items[i]);
+        take_item(&s, node, items[i], i + 1 < n_items ? items[i + 1] : NULL);
     node->span.end = end > 0 ? end : s.at;
     node->body.end = node->span.end;
 }

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#define AES_KEY_LEN 32u
+#define AES_KEY_LEN_LEAST 16u
+#define AES_KEY_LEN       32u
 
 static bool same_text(const struct kt_encconfig_text *a, const struct kt_encconfig_text *b)
 {
@@ -16,7 +17,8 @@ static void warn_key(struct kt_validator *v, const struct kt_encconfig_keys *key
 {
     const struct kt_encconfig_key *key = &keys->items[i];
     size_t len = 0;
-    if (is_aes && kt_scalar_base64(key->secret.text, key->secret.len, NULL, &len) && len > 0 && len < AES_KEY_LEN)
+    if (is_aes && kt_scalar_base64(key->secret.text, key->secret.len, NULL, &len) && len >= AES_KEY_LEN_LEAST &&
+        len < AES_KEY_LEN)
         kt_validator_warn(v, key->secret.node, "the key is shorter than 32 bytes",
                           "take a key of 32 bytes when it is rotated next");
     for (size_t k = 0; k < i; k++)

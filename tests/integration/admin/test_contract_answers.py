@@ -28,7 +28,7 @@ OPTIONS = """--kubeconfig F --context C --api-server URL... --encryption-config 
 --etcd-key F --etcd-prefix P --etcd-servers-overrides O"""
 READS = {"status": "Status", "probe": "Probe", "key list": "KeyList", "keyring show": "Keyring", "config show": "RenderedConfig",
          "recovery verify": "RecoveryVerification", "node list": "NodeList", "audit": "AuditLog", "audit show": "AuditLog",
-         "audit verify": "AuditVerification", "version": "Version"}
+         "audit verify": "AuditVerification", "config check": "ConfigCheck", "version": "Version"}
 CHANGES = {"init": "Init", "keyring offer": "KeyringOffer"}
 # Their answers: test_members.py, test_recovery.py.
 MEMBERS = ["node request", "node approve", "node install", "node remove", "recovery use", "recovery replace"]
@@ -46,6 +46,11 @@ def commands():
 
 class Commands(Installed):
     """Those that the release has, and those that it says it does not have."""
+
+    def good_file(self):
+        path = self.work / "encryption-config.yaml"
+        path.write_text(self.expect(self.here("config", "show"), 0).stdout)
+        return path
 
     def to_come(self):
         said = self.expect(self.keyturn("--help"), 0).stdout
@@ -78,7 +83,7 @@ class Commands(Installed):
         with self.serving():
             for name, kind in (READS | CHANGES).items():
                 with self.subTest(command=name):
-                    more = {"recovery verify": ["--key-file", self.recovery], "keyring offer": [self.dir / "state/keyring.yaml"],
+                    more = {"recovery verify": ["--key-file", self.recovery], "config check": [self.good_file()], "keyring offer": [self.dir / "state/keyring.yaml"],
                             "init": ["--dir", self.work / "e", "--yes", "--recovery-out", self.work / "r"]}.get(name, [])
                     for form in (["-o", "json"], ["-ojson"], ["--output=json"], ["--output", "json"]):
                         run = self.here(*name.split(), *more, *form, *(["--dry-run"] if name == "init" else []))
@@ -89,7 +94,7 @@ class Commands(Installed):
         self.found()
         with self.serving():
             for name in READS:
-                more = ["--key-file", self.recovery] if name == "recovery verify" else []
+                more = {"recovery verify": ["--key-file", self.recovery], "config check": [self.good_file()]}.get(name, [])
                 self.expect(self.here(*name.split(), *more, "--yes", "--force", "--dry-run", "--timeout", "20"), 0)
 
     def test_dry_runs_change_nothing(self):
@@ -126,7 +131,7 @@ class ExitStatus(Installed):
 
     def test_2_use_and_configuration(self):
         for words in (["frobnicate"], ["node"], ["status", "--colour"], ["status", "surplus"], ["probe", "--timeout", "0"],
-                      ["probe", "--timeout", "soon"], ["keyring", "offer"], ["recovery", "verify"]):
+                      ["probe", "--timeout", "soon"], ["keyring", "offer"], ["config", "check"], ["recovery", "verify"]):
             with self.subTest(words=words):
                 self.fails(2, "USAGE", *words, "--config", self.config)
         for path in (self.work / "absent", self.recovery):
@@ -227,6 +232,13 @@ class ExitStatus(Installed):
             self.assertEqual(misfit(self.status(8, "FOUND"), STATUS, "status"), None)
             self.assertIn("superseded", self.expect(self.here("status"), 8).stdout)
             self.expect(self.here("probe"), 0)
+
+    def test_8_a_file_that_kube_apiserver_refuses(self):
+        bad = self.work / "bad.yaml"
+        bad.write_text("kind: EncryptionConfig\napiVersion: v1\n")
+        run = self.expect(self.keyturn("config", "check", bad, "-o", "json"), 8)
+        self.assertIn("1 finding", self.error(run, "FOUND"))
+        self.assertFalse(json.loads(run.stdout)["valid"])
 
     def test_8_a_daemon_that_is_not_well(self):
         """A key that has reached its limit does not encrypt: status says 6, a probe has found something."""
