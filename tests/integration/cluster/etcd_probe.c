@@ -3,7 +3,8 @@
  * The client of cluster/etcd.h, driven by a script: options as arguments, a command on each line of standard input, an
  * answer as one line of JSON. The process lives on between them, so its connection does too.
  *
- *   get KEY                       {"found":,"value":base64,"mod":,"version":,"revision":}
+ *   key RESOURCE NAMESPACE NAME   {"key":}, as cluster/storage_key.h makes it; NAMESPACE "-": none
+ *   get KEY                       {"found":,"value":base64,"mod":,"version":,"revision":,"provider":,"name":}
  *   range PREFIX BYTES REVISION STEP   {"keys":[...],"pages":,"revision":,"compacted":,"bytes":}; before each STEP-th
  * key,
  *                                 {"at":N}, and it goes on with the next line (STEP 0: never)
@@ -13,6 +14,8 @@
 #include "base/arena.h"
 #include "base/harden.h"
 #include "cluster/etcd_range.h"
+#include "cluster/storage_key.h"
+#include "cluster/storage_value.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -55,9 +58,12 @@ static void get(struct kt_etcd *etcd, const char *key)
     }
     KT_CLEANUP(kt_free_p) char *text = calloc(1, kt_base64_len(value.bytes.len) + 1);
     kt_base64_encode(kt_bytes_view(&value.bytes), text);
-    answer(json_pack("{s:b, s:s, s:I, s:I, s:I}", "found", value.found, "value", text, "mod",
+    struct kt_storage_value stored;
+    kt_storage_value_read(kt_bytes_view(&value.bytes), NULL, 0, &stored);
+    answer(json_pack("{s:b, s:s, s:I, s:I, s:I, s:s, s:s%}", "found", value.found, "value", text, "mod",
                      (json_int_t)value.mod_revision, "version", (json_int_t)value.version, "revision",
-                     (json_int_t)value.revision));
+                     (json_int_t)value.revision, "provider", kt_storage_provider_name(stored.provider), "name",
+                     stored.name.len > 0 ? (const char *)stored.name.data : "", stored.name.len));
 }
 
 struct seen {
@@ -106,6 +112,19 @@ static void range(struct kt_etcd *etcd, const char *words, bool count)
                      (json_int_t)passed.bytes, "values", (json_int_t)seen.bytes, "peak", (json_int_t)usage.ru_maxrss));
 }
 
+static void make_key(const char *words)
+{
+    char resource[512] = "", namespace[512] = "", name[512] = "", key[KT_STORAGE_KEY_MAX];
+    struct kt_storage_resource parsed;
+    struct kt_error err = KT_ERROR_INIT;
+    (void)sscanf(words, "%511s %511s %511s", resource, namespace, name);
+    if (!kt_storage_resource_parse(resource, &parsed, &err) ||
+        !kt_storage_key(NULL, &parsed, strcmp(namespace, "-") == 0 ? NULL : namespace, name, key, &err))
+        answer_error(&err);
+    else
+        answer(json_pack("{s:s}", "key", key));
+}
+
 static void serve(struct kt_etcd *etcd)
 {
     while (read_line()) {
@@ -115,6 +134,8 @@ static void serve(struct kt_etcd *etcd)
             *rest++ = '\0';
         if (strcmp(command, "get") == 0 && rest)
             get(etcd, rest);
+        else if (strcmp(command, "key") == 0 && rest)
+            make_key(rest);
         else if ((strcmp(command, "range") == 0 || strcmp(command, "count") == 0) && rest)
             range(etcd, rest, command[0] == 'c');
         else

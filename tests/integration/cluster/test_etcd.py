@@ -14,7 +14,7 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from etcd_probe import Probe  # noqa: E402
-from cluster import Etcd  # noqa: E402
+from cluster import Cluster, Etcd  # noqa: E402
 from pki import Authority  # noqa: E402
 from harness import Case, assets, free_ports, main, wait_for  # noqa: E402
 
@@ -401,6 +401,81 @@ class Passes(StoreCase):
         self.expect_error(answer, "UNREACHABLE", "the connection was cut", "connection refused")
         self.etcd.start()
         self.assertEqual(self.client.ask("range /registry/secrets/ 100000")["keys"], sorted(self.items))
+
+
+KEY_BYTES = base64.b64encode(bytes(range(32))).decode()
+# What encrypts what: (provider, its key). Without a colon no key would be interesting.
+ENCRYPTED = {"secrets": ("aescbc", "team:blue"), "configmaps": ("aesgcm", "key1"),
+             "leases.coordination.k8s.io": ("secretbox", "secretboxkey-2025-12-31T00:00:00+02:00"),
+             "nodes.example.com": ("aescbc", "aescbckey-2022-04-21T23:01:02Z")}
+CONFIG = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration", "resources": [
+    {"resources": [resource], "providers": [{kind: {"keys": [{"name": name, "secret": KEY_BYTES}]}}]}
+    for resource, (kind, name) in ENCRYPTED.items()]}
+CRD = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "nodes.example.com"},
+       "spec": {"group": "example.com", "scope": "Cluster",
+                "names": {"plural": "nodes", "singular": "node", "kind": "Node"},
+                "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
+                    "type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}
+PODS = {"selector": {"matchLabels": {"a": "b"}}, "template": {
+    "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}
+# (resource, namespace, path of the API up to the namespace, object)
+OBJECTS = [
+    ("secrets", "default", "/api/v1", {"kind": "Secret"}),
+    ("configmaps", "default", "/api/v1", {"kind": "ConfigMap"}),
+    ("services", "default", "/api/v1", {"kind": "Service", "spec": {"ports": [{"port": 1}]}}),
+    ("endpoints", "default", "/api/v1", {"kind": "Endpoints"}),
+    ("nodes", None, "/api/v1", {"kind": "Node"}),
+    ("replicationcontrollers", "default", "/api/v1",
+     {"kind": "ReplicationController", "spec": {"selector": {"a": "b"}, "template": PODS["template"]}}),
+    ("deployments.apps", "default", "/apis/apps/v1", {"kind": "Deployment", "spec": PODS}),
+    ("ingresses.networking.k8s.io", "default", "/apis/networking.k8s.io/v1",
+     {"kind": "Ingress", "spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 1}}}}}),
+    ("leases.coordination.k8s.io", "default", "/apis/coordination.k8s.io/v1", {"kind": "Lease"}),
+    ("events.events.k8s.io", "default", "/apis/events.k8s.io/v1",
+     {"kind": "Event", "eventTime": "2026-01-01T00:00:00.000000Z", "reason": "r", "action": "a", "type": "Normal",
+      "reportingController": "e/c", "reportingInstance": "i",
+      "regarding": {"kind": "Secret", "namespace": "default", "name": "a"}}),
+    ("clusterroles.rbac.authorization.k8s.io", None, "/apis/rbac.authorization.k8s.io/v1", {"kind": "ClusterRole"}),
+    ("priorityclasses.scheduling.k8s.io", None, "/apis/scheduling.k8s.io/v1", {"kind": "PriorityClass", "value": 1}),
+    ("poddisruptionbudgets.policy", "default", "/apis/policy/v1", {"kind": "PodDisruptionBudget", "spec": {}}),
+    ("storageclasses.storage.k8s.io", None, "/apis/storage.k8s.io/v1", {"kind": "StorageClass", "provisioner": "p"}),
+    ("nodes.example.com", None, "/apis/example.com/v1", {"kind": "Node"}),
+]
+
+
+class Places(StoreCase):
+    """Where a real kube-apiserver puts what kinds of objects, and what it writes before their ciphertext."""
+
+    @classmethod
+    def prepare(cls):
+        config = cls.workspace.path / "encryption.json"
+        config.write_text(json.dumps(CONFIG))
+        cls.cluster = Cluster(assets(), cls.workspace.path, config)
+        cls.workspace.on_close(cls.cluster.stop)
+        cls.cluster.start()
+
+    def create(self, resource, namespace, path, body):
+        version = path.removeprefix("/apis/").removeprefix("/api/")
+        within = f"/namespaces/{namespace}" if namespace else ""
+        return self.cluster.api.client().request("POST", f"{path}{within}/{resource.split('.')[0]}", {
+            "apiVersion": version, "metadata": {"name": "kt-place", "namespace": namespace or ""}, **body})
+
+    def test_keys(self):
+        client = self.cluster.api.client()
+        self.assertEqual(client.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", CRD)[0], 201)
+        probe = self.probe((self.cluster.etcd.url(),))
+        for resource, namespace, path, body in OBJECTS:
+            with self.subTest(resource=resource):
+                wait_for(f"{resource} is created", lambda one=(resource, namespace, path, body): self.create(*one)[0] in (201, 409))
+                key = probe.ask(f"key {resource} {namespace or '-'} kt-place")["key"]
+                stored = probe.ask(f"get {key}")
+                self.assertTrue(stored.get("found"), key)
+                self.assertEqual((stored["provider"], stored["name"]), ENCRYPTED.get(resource, ("plain", "")))
+        for resource, name in (("customresourcedefinitions.apiextensions.k8s.io", "nodes.example.com"),
+                               ("apiservices.apiregistration.k8s.io", "v1.apps"), ("namespaces", "default")):
+            key = probe.ask(f"key {resource} - {name}")["key"]
+            self.assertIsInstance(probe.get(key)[0], bytes, key)
+        probe.close()
 
 
 class Relay:
