@@ -25,6 +25,7 @@ struct show {
     struct kt_rendered rendered;
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type of kt_command_line.take */
 static error_t take(int key, char *arg, void *closure)
 {
     struct show *show = closure;
