@@ -231,6 +231,27 @@ class Units(Case):
 
     # Who may call.
 
+    def test_audit_log(self):
+        """Of the daemon's account, whoever made it; each line is in the journal too, by the daemon or by keyturn itself."""
+        log = self.machine.path(STATE_DIR + "/audit.log")
+        self.machine.run("sh", "-c", "umask 077; head -c 32 /dev/urandom >/root/audited.key; keyturn key import --type kms --raw "
+                                     "--name audited --file /root/audited.key")
+        self.assertEqual((log.stat().st_uid, log.stat().st_mode & 0o7777), (self.uid_of("keyturn"), 0o640))
+        verified = self.keyturn("audit", "verify")
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+        newest = log.read_text().splitlines()[-1]
+        self.assertIn('"command":"key import"', newest)
+        self.wait_journal(newest.replace('"', '\\"'), f"--unit={SERVICE}")
+        self.machine.run("keyturn", "init", "--dir", "/root/audited", "--yes", "--recovery-out", "/root/audited.recovery")
+        self.wait_journal("audit " + self.machine.path("/root/audited/state/audit.log").read_text().strip(), "--identifier=keyturn")
+        self.assert_serves()
+        proved("the audit log belongs to the daemon's account, and its lines are in the journal")
+
+    def wait_journal(self, text, *which):
+        def there():
+            return text in self.machine.run("journalctl", "--boot", "--no-pager", "--output=cat", *which).stdout
+        wait_for("the line is in the journal", there, 30)
+
     def test_sockets(self):
         expected = {"/run/keyturn": (0, 0, 0o40755), KMS_DIR: (0, 0, 0o40755), KMS_SOCKET: (0, 0, 0o140660),
                     CONTROL_SOCKET: (0, 0, 0o140600)}

@@ -96,6 +96,40 @@ class Terminal:
         return self.status
 
 
+# Another /dev, in which /dev/log can be made.
+NAMESPACE = """
+set -e
+mkdir "$1/dev"
+mount -t tmpfs none "$1/dev"
+for name in null zero full random urandom; do touch "$1/dev/$name"; mount --bind "/dev/$name" "$1/dev/$name"; done
+mount --rbind "$1/dev" /dev
+shift
+exec "$@"
+"""
+LISTEN = """
+import socket, subprocess, sys
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+log.bind("/dev/log")
+log.settimeout(0)
+run = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+try:
+    while True:
+        sys.stdout.buffer.write(log.recv(65536).rstrip(b"\\0") + b"\\n")
+except BlockingIOError:
+    sys.exit(run.returncode)
+"""
+
+
+def told_to_syslog(*command):
+    """What a command, which succeeds, says by syslog(3): in namespaces of its own, where somebody listens."""
+    with tempfile.TemporaryDirectory(prefix="kt.") as place:
+        run = subprocess.run(["unshare", "-rm", "sh", "-c", NAMESPACE, "sh", place, sys.executable, "-c", LISTEN, *map(str, command)],
+                             capture_output=True, text=True, timeout=120, start_new_session=True)
+    if run.returncode != 0:
+        raise AssertionError(run.stderr)
+    return run.stdout.splitlines()
+
+
 def shown_key(terminal):
     """The recovery key that it has shown."""
     return re.search(rb"((?:[0-9A-Z]{4}-){13}[0-9A-Z]{4})", terminal.seen).group(1).decode()

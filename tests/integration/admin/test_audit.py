@@ -14,7 +14,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from cluster import Cluster, Recovers  # noqa: E402
-from program import BUILD, KEYTURN, until  # noqa: E402
+from program import BUILD, KEYTURN, told_to_syslog, until  # noqa: E402
 
 
 class Lines(Recovers):
@@ -346,17 +346,6 @@ class CannotBeWritten(Cluster):
         self.assertEqual({name for name in self.files() if "state.init" not in name}, set(before))
 
 
-NAMESPACE = """
-set -e
-mkdir "$1/dev"
-mount -t tmpfs none "$1/dev"
-for name in null zero full random urandom; do touch "$1/dev/$name"; mount --bind "/dev/$name" "$1/dev/$name"; done
-mount --rbind "$1/dev" /dev
-shift
-exec "$@"
-"""
-
-
 class Journal(Cluster):
     """Each line goes there: by the daemon's standard error, and without one by syslog(3)."""
 
@@ -370,34 +359,17 @@ class Journal(Cluster):
         self.assertIn(f"auditHead: {lines[0][0]}\n", self.keyring_of("a").read_text())
 
     def test_by_keyturn(self):
-        """In a namespace of its own, where /dev/log is a socket that this test listens to."""
-        listen = ("import socket, subprocess, sys\n"
-                  "log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
-                  "log.bind('/dev/log')\n"
-                  "log.settimeout(0)\n"
-                  "code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode\n"
-                  "while True:\n"
-                  "    try:\n"
-                  "        sys.stdout.buffer.write(log.recv(65536) + b'\\n')\n"
-                  "    except BlockingIOError:\n"
-                  "        break\n"
-                  "sys.exit(code)\n")
-
-        def run(*arguments):
-            place = self.work / f"ns{len(list(self.work.glob('ns*')))}"
-            place.mkdir()
-            done = subprocess.run(["unshare", "-rm", "sh", "-c", NAMESPACE, "sh", place, sys.executable, "-c", listen, KEYTURN,
-                                   *map(str, arguments)], capture_output=True, text=True, timeout=120)
-            self.assertEqual(done.returncode, 0, done.stderr)
-            return [message for message in done.stdout.replace("\0", "\n").splitlines() if message]
-
-        said = run("init", "--dir", self.work / "f", "--node", "f", "--yes", "--recovery-out", self.work / "fr")
-        line = self.lines("f")[0]
-        self.assertEqual([json.loads(message.partition(" audit ")[2] or message.partition(": audit ")[2]) for message in said], [line])
+        said = told_to_syslog(KEYTURN, "init", "--dir", self.work / "f", "--node", "f", "--yes", "--recovery-out", self.work / "fr")
+        self.assertEqual([json.loads(message.partition(": audit ")[2]) for message in said], self.lines("f"))
         self.assertRegex(said[0], r"^<85>.*keyturn\[\d+\]: audit \{")  # authpriv.notice
-        said = run("keyring", "offer", self.edit("f", "add", "second"), "--config", self.config_of("f"))
+        said = told_to_syslog(KEYTURN, "keyring", "offer", self.edit("f", "add", "second"), "--config", self.config_of("f"))
         self.assertEqual(len(said), 1)
         self.assertIn('"seq":2,', said[0])
+        (self.state_of("f") / "audit.log").unlink()
+        (self.state_of("f") / "audit.log").mkdir()
+        said = told_to_syslog(KEYTURN, "keyring", "offer", self.edit("f", "add", "third"), "--config", self.config_of("f"))
+        self.assertRegex(said[0], r"^<83>.*keyturn\[\d+\]: audit log: .*audit\.log")  # authpriv.err
+        self.assertEqual(len(said), 1)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from tpm import KILL, Case, until  # noqa: E402
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "admin")]
+from program import told_to_syslog  # noqa: E402
+from tpm import KEYTURN, KILL, Case, until  # noqa: E402
 
 
 def key_pair(directory, name, kind):
@@ -191,6 +193,16 @@ class Literal(Case):
         self.assertEqual(self.check()["policy"], "pcr:sha384:16")
         self.tpm.reboot()
         self.refuses("NODE_KEY", "the PCRs are not those")
+
+    def test_what_concerns_this_node_alone_is_in_the_journal(self):
+        log = self.dir / "state/audit.log"
+        before = log.read_bytes()
+        for command in (["reseal"], ["suspend"]):
+            said = told_to_syslog(KEYTURN, "node", *command, "--config", self.config)
+            self.assertEqual(len(said), 1)
+            self.assertRegex(said[0], rf"^<85>.*keyturn\[\d+\]: node {command[0]} on \S+ by uid 0 \(root\), login ")
+            self.assertEqual(told_to_syslog(KEYTURN, "node", *command, "--dry-run", "--config", self.config), [])
+        self.assertEqual(log.read_bytes(), before)
 
     def test_pcrs_that_change_at_run_time(self):
         for policy, why in [("pcr:sha256:10", "IMA"), ("pcr:sha256:11,7", "phase"), ("pcr:sha256:15", "while the machine runs")]:
