@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from program import BUILD, KEYTURN, Case, fault  # noqa: E402,F401
+from program import BUILD, KEYTURN, Case, fault, writes_to_walk  # noqa: E402,F401
 
 PATIENCE = 60
 BOTH = "keyturn,keyturn-opener"
@@ -183,7 +183,7 @@ class Cluster(Case):
         self.addCleanup(shutil.rmtree, saved, ignore_errors=True)
         last = self.writes(command, BOTH)
         self.assertGreater(last, least, "the fault library saw the writes")
-        faults = [(at, do) for do in ["kill", "enospc"] for at in range(1, last + 1)] + [(last, "kill-after")]
+        faults = [(at, do) for do in ["kill", "enospc"] for at in writes_to_walk(last)] + [(last, "kill-after")]
         for at, do in faults:
             self.restore(saved)
             with self.subTest(at=at, do=do):

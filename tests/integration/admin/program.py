@@ -35,6 +35,13 @@ def fault(at, do, programs="keyturn"):
             "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
 
 
+def writes_to_walk(last, first=1):
+    """Numbers of the writes that a walk fails one by one: all of them. Where the same walk runs a second time, with sanitizers or
+    as another user, each n-th and the last (tests/CMakeLists.txt)."""
+    step = int(os.environ.get("KEYTURN_WALK_STEP", "1"))
+    return sorted({*range(first, last + 1, step), last})
+
+
 class Terminal:
     """A program at a terminal of its own; `seen` is all that it has shown."""
 

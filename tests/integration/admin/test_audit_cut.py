@@ -9,7 +9,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from cluster import Cluster, fault  # noqa: E402
-from program import until  # noqa: E402
+from program import until, writes_to_walk  # noqa: E402
 
 
 class Interrupted(Cluster):
@@ -64,7 +64,7 @@ class Interrupted(Cluster):
 
         first, last = self.keeper_writes(newer)
         self.assertGreater(last - first, 8)
-        for at in range(first + 1, last + 1):
+        for at in writes_to_walk(last, first + 1):
             restore()
             with self.subTest(at=at):
                 os.environ.update(fault(at, "kill", "keyturn-keeper"))

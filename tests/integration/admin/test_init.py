@@ -16,7 +16,7 @@ import termios
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from program import KEYTURN, Case, Terminal, fault, shown_key  # noqa: E402
+from program import KEYTURN, Case, Terminal, fault, shown_key, writes_to_walk  # noqa: E402
 
 
 class Makes(Case):
@@ -263,7 +263,7 @@ class Finishes(Case):
     def test_disk_full_at_each_write(self):
         last = self.writes(lambda env: self.again(env=env))
         self.assertGreater(last, 5)
-        for at in range(1, last + 1):
+        for at in writes_to_walk(last):
             self.cut_short()
             with self.subTest(at=at):
                 run = self.again("-o", "json", env=fault(at, "enospc"))
@@ -296,7 +296,7 @@ class Undone(Case):
         prepare()
         statuses = set()
         last = self.writes(lambda env: self.init(env=env), "keyturn,keyturn-opener")
-        for at in range(1, last + 1):
+        for at in writes_to_walk(last):
             for path in self.work.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             prepare()
@@ -439,7 +439,7 @@ class Interrupted(Case):
         self.assertGreater(last, 60, "the fault library saw the writes")
         self.clear()
         statuses = set()
-        for at in range(1, last + 1):
+        for at in writes_to_walk(last):
             with self.subTest(at=at, do=do):
                 run = self.faulted(at, do)
                 statuses.add(run.returncode)

@@ -10,7 +10,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from program import KEYTURN, PATIENCE, Case, fault  # noqa: E402
+from program import KEYTURN, PATIENCE, Case, fault, writes_to_walk  # noqa: E402
 
 
 class AtOnce(Case):
@@ -58,7 +58,7 @@ class AtOnce(Case):
     def test_one_that_is_overtaken_before_each_write(self):
         last = self.writes(lambda env: self.init(env=env))
         winners = set()
-        for at in range(1, last + 1):
+        for at in writes_to_walk(last):
             self.clear()
             with self.subTest(at=at):
                 winner = self.ended(self.overtaken(at))
@@ -74,7 +74,7 @@ class AtOnce(Case):
     def test_what_is_finished_by_one_that_is_overtaken_before_each_write(self):
         self.cut_short()
         last = self.writes(lambda env: self.init(env=env))
-        for at in range(1, last + 1):
+        for at in writes_to_walk(last):
             self.cut_short()
             with self.subTest(at=at):
                 self.ended(self.overtaken(at))
