@@ -243,13 +243,15 @@ static bool use_certificates(SSL_CTX *context, const struct kt_etcd_tls *tls)
 static SSL *make_tls(const struct probe *p, SSL_CTX *context, int fd)
 {
     static const unsigned char alpn[] = {2, 'h', '2'};
+    char name[KT_ETCD_HOST_MAX]; /* OpenSSL's macro has no const */
+    (void)snprintf(name, sizeof(name), "%s", p->server_name);
     SSL *ssl = SSL_new(context);
     if (!ssl)
         return NULL;
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
     bool is_address = X509_VERIFY_PARAM_set1_ip_asc(param, p->server_name) == 1;
-    if ((!is_address && (X509_VERIFY_PARAM_set1_host(param, p->server_name, 0) != 1 ||
-                         SSL_set_tlsext_host_name(ssl, p->server_name) != 1)) ||
+    if ((!is_address &&
+         (X509_VERIFY_PARAM_set1_host(param, p->server_name, 0) != 1 || SSL_set_tlsext_host_name(ssl, name) != 1)) ||
         SSL_set_alpn_protos(ssl, alpn, sizeof(alpn)) != 0 || SSL_set_fd(ssl, fd) != 1) {
         SSL_free(ssl);
         return NULL;

@@ -191,7 +191,7 @@ const struct kt_pod_mount *kt_static_pod_mount(const struct kt_static_pod *pod, 
 {
     const struct kt_pod_mount *found = NULL;
     const char *found_rest = NULL;
-    for (size_t i = 0; i < pod->n_mounts; i++) {
+    for (size_t i = 0; path && i < pod->n_mounts; i++) {
         const char *rest = below(path, inside ? pod->mounts[i].inside : pod->mounts[i].host);
         if (!rest || (found_rest && strlen(rest) >= strlen(found_rest)))
             continue;

@@ -180,7 +180,8 @@ bool kt_storage_overrides_parse(const char *text, struct kt_storage_overrides *r
         found.n++;
     }
     *ret = found;
-    found = (struct kt_storage_overrides){.items = NULL};
+    found.items = NULL;
+    found.n = 0;
     return true;
 }
 

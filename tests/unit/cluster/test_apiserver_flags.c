@@ -103,8 +103,8 @@ static void test_same(void **state)
         "--encryption-provider-config=/d|--encryption-provider-config-automatic-reload|--etcd-servers=https://a:1",
         "--encryption-provider-config=/c|--etcd-servers=https://a:1",
         "--encryption-provider-config=/c|--encryption-provider-config-automatic-reload",
-        "--encryption-provider-config=/c|--encryption-provider-config-automatic-reload|--etcd-servers=https://a:1|"
-        "--etcd-prefix=/x",
+        ("--encryption-provider-config=/c|--encryption-provider-config-automatic-reload|--etcd-servers=https://a:1|"
+         "--etcd-prefix=/x"),
     };
     KT_CLEANUP(kt_apiserver_flags_done) struct kt_apiserver_flags one = {.given = {0}};
     KT_CLEANUP(kt_apiserver_flags_done) struct kt_apiserver_flags two = {.given = {0}};

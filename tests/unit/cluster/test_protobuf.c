@@ -110,7 +110,8 @@ static void test_stays_ended(void **state)
 static void test_generated(void **state)
 {
     (void)state;
-    Encrypted__EncryptedObject object = ENCRYPTED__ENCRYPTED_OBJECT__INIT;
+    Encrypted__EncryptedObject object;
+    encrypted__encrypted_object__init(&object);
     uint8_t data[300] = {7};
     uint8_t packed[512];
     object.encrypted_data = (ProtobufCBinaryData){.data = data, .len = sizeof(data)};

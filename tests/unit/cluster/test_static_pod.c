@@ -126,8 +126,8 @@ static void test_bad(void **state)
         "kind: Pod\nspec: {containers: [{args: [~]}]}\n",
         "kind: Pod\nspec: {securityContext: {runAsUser: -1}, containers: [{command: [x]}]}\n",
         "kind: Pod\nspec: {containers: [{volumeMounts: 1}]}\n",
-        "kind: Pod\nspec: {containers: [{volumeMounts: [{name: a, mountPath: /a, readOnly: perhaps}]}],"
-        " volumes: [{name: a, hostPath: {path: /a}}]}\n",
+        ("kind: Pod\nspec: {containers: [{volumeMounts: [{name: a, mountPath: /a, readOnly: perhaps}]}],"
+         " volumes: [{name: a, hostPath: {path: /a}}]}\n"),
         "kind: Pod\n\tspec\n",
     };
     for (size_t i = 0; i < KT_ARRAY_LEN(bad); i++) {

@@ -163,7 +163,8 @@ static char some_id[] = "0123456789abcdef";
 
 static Encrypted__EncryptedObject good_object(void)
 {
-    Encrypted__EncryptedObject object = ENCRYPTED__ENCRYPTED_OBJECT__INIT;
+    Encrypted__EncryptedObject object;
+    encrypted__encrypted_object__init(&object);
     object.encrypted_data = (ProtobufCBinaryData){.data = some, .len = 268};
     object.key_id = some_id;
     object.encrypted_dek_source = (ProtobufCBinaryData){.data = some, .len = 60};
@@ -184,7 +185,8 @@ static void test_kms_v2(void **state)
     (void)state;
     struct value v;
     Encrypted__EncryptedObject object = good_object();
-    Encrypted__EncryptedObject__AnnotationsEntry entry = ENCRYPTED__ENCRYPTED_OBJECT__ANNOTATIONS_ENTRY__INIT;
+    Encrypted__EncryptedObject__AnnotationsEntry entry;
+    encrypted__encrypted_object__annotations_entry__init(&entry);
     Encrypted__EncryptedObject__AnnotationsEntry *entries[] = {&entry, &entry};
     entry.key = (char[]){"ver.kms.example.com"};
     entry.value = (ProtobufCBinaryData){.data = some, .len = 1000};
