@@ -94,7 +94,7 @@ static void test_needs_the_private_half(void **state)
     const struct kt_opener_request render = request_of(KT_OPENER_RENDER, &second);
 
     assert_int_equal(unlinkat(n->s.dir, "state/opener/node.key", 0), 0);
-    node_expect_error(n, &render, KT_E_NODE_KEY, "");
+    node_expect_error(n, &render, KT_E_NODE_KEY_LOST, "");
 }
 
 /* As keyturnd starts it for the keeper. */
