@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/audit_claim.h"
 
-#include "base/cleanup.h"
+#include "base/file.h"
 
-#include <inttypes.h>
+#include <fcntl.h>
 #include <pwd.h>
-#include <string.h>
 #include <unistd.h>
 
 #define PASSWD_BUFFER 4096u
@@ -22,11 +21,13 @@ static void name_of(uid_t uid, char ret[KT_AUDIT_TEXT_MAX + 1])
 
 static uint32_t login_uid(void)
 {
-    KT_CLEANUP(fclose_p) FILE *file = fopen("/proc/self/loginuid", "re");
-    uint32_t uid = LOGIN_UNSET;
-    if (!file || fscanf(file, "%" SCNu32, &uid) != 1)
+    const struct kt_file_rules rules = {.max = 32, .owner = KT_ANY_UID};
+    KT_CLEANUP_BYTES struct kt_bytes text = {0};
+    char *end = NULL;
+    if (!kt_file_read(AT_FDCWD, "/proc/self/loginuid", &rules, &text, NULL))
         return LOGIN_UNSET;
-    return uid;
+    unsigned long uid = strtoul((const char *)text.data, &end, 10);
+    return end != (char *)text.data && uid < LOGIN_UNSET ? (uint32_t)uid : LOGIN_UNSET;
 }
 
 void kt_audit_claim_fill(const char *command, struct kt_audit_claim *ret)

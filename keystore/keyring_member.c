@@ -6,6 +6,7 @@
 #include "keystore/keyring_internal.h"
 #include "keystore/recovery_key.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -300,6 +301,7 @@ static bool announce(const struct making *m, struct kt_error *err)
 static bool sign_membership(struct making *m, struct kt_bytes *ret, struct kt_error *err)
 {
     KT_CLEANUP(kt_text_done) struct kt_text text = {0};
+    assert(m->draft);
     if (!kt_membership_check(m->draft, err))
         return false;
     kt_text_init(&text, KT_KEYRING_MAX);
