@@ -12,15 +12,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* What may be gone by itself, or by something that an admin does. */
+/* Nothing brings it back, or it is sound and the keyring is not one that it opens. All else may be gone by itself, or
+ * by something that an admin does. */
 static bool may_open_again(enum kt_code code)
 {
-    static const enum kt_code codes[] = {KT_E_NODE_KEY, KT_E_UNREACHABLE, KT_E_TIMEOUT, KT_E_BUSY};
+    static const enum kt_code codes[] = {KT_E_NODE_KEY_LOST,   KT_E_KEYRING_MISSING, KT_E_KEYRING_FORMAT,
+                                         KT_E_KEYRING_VERSION, KT_E_KEYRING_OWNER,   KT_E_KEYRING_SIGNER,
+                                         KT_E_KEYRING_CONTENT, KT_E_KEYRING_OPEN,    KT_E_KEYRING_RECIPIENT};
     for (size_t i = 0; i < KT_ARRAY_LEN(codes); i++) {
         if (codes[i] == code)
-            return true;
+            return false;
     }
-    return false;
+    return true;
 }
 
 /* Of a TPM whose PCRs have changed, a new private half would trust whatever has changed them. */
@@ -44,8 +47,13 @@ bool kt_join_check_present(const struct kt_join *join, struct kt_error *err)
     KT_CLEANUP_BYTES struct kt_bytes document = {0};
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
     struct kt_error why = KT_ERROR_INIT;
-    if (!join->rejoins || !kt_keyring_file_read(init->config, &document, NULL))
+    char folder[KT_INIT_PATH_MAX + 64];
+    struct stat st;
+    snprintf(folder, sizeof(folder), "%s/opener", init->config->state_dir);
+    if (!join->rejoins || (lstat(folder, &st) != 0 && errno == ENOENT))
         return true;
+    /* Without a keyring too: what has become of that says nothing of the private half. */
+    (void)!kt_keyring_file_read(init->config, &document, NULL);
     const struct kt_opener_request request = {.op = KT_OPENER_NODE_VERIFY, .current = kt_bytes_view(&document)};
     if (kt_opener_local(init->config, init->config_path, &request, &answer, &why) || !may_open_again(why.code))
         return true;

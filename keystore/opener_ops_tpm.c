@@ -223,15 +223,15 @@ bool kt_opener_suspend(struct kt_opener_ops *ops, const struct kt_opener_request
 bool kt_opener_node_verify(struct kt_opener_ops *ops, const struct kt_opener_request *request,
                            struct kt_opener_answer *answer, struct kt_error *err)
 {
-    KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *keyring = verify_current(ops, request, err);
+    KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *keyring = NULL;
     KT_CLEANUP(kt_keyring_keys_free_p) struct kt_keyring_keys *keys = NULL;
     KT_CLEANUP(kt_p256_free_p) struct kt_p256 *own = NULL;
 
-    if (!keyring)
-        return false;
+    /* First: what is wrong with the private half must be heard also where the keyring is gone. */
     ops->look_only = true;
     own = kt_opener_load_own(ops, err);
-    if (!own)
+    keyring = own ? verify_current(ops, request, err) : NULL;
+    if (!keyring)
         return false;
     keys = kt_keyring_open(keyring, own, err);
     return keys && kt_opener_copy_info(keyring, answer, err);

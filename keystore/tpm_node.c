@@ -32,7 +32,9 @@ static bool fail_read(const struct kt_error *failure, struct kt_error *err)
                        failure->message);
     if (failure->sys_errno == ENOENT)
         return kt_error_hint(err, "there is no " KT_TPM_FILE ": restore this node's own, or keyturn recovery use");
-    return kt_error_hint(err, "%s", failure->hint);
+    return kt_error_hint(err, "%s",
+                         failure->hint[0] ? failure->hint
+                                          : "restore this node's own " KT_TPM_FILE ", or keyturn recovery use");
 }
 
 bool kt_tpm_node_read(struct kt_tpm_node *node, bool lock, struct kt_error *err)

@@ -164,8 +164,9 @@ static bool fail_other(const struct kt_tpm_blob *blob, bool found, struct kt_err
                       "this TPM cannot make the SRK (0x%x) that this node's key was sealed under: "
                       "another TPM, or a cleared one",
                       blob->parent_handle ? blob->parent_handle : handles[0]);
-    return kt_error_hint(
-        err, "keyturn recovery use; or keyturn node request, then keyturn node approve --replace on another node");
+    return kt_error_hint(err,
+                         "node.tpm of another node: restore this node's own; else keyturn recovery use; or keyturn "
+                         "node request, then keyturn node approve --replace on another node");
 }
 
 static bool is_pinned(const struct kt_tpm_blob *blob, const struct kt_tpm_parent *parent)
