@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/fingerprint_ask.h"
-#include "admin/join.h"
+#include "admin/join_exchange.h"
 #include "base/file.h"
 #include "base/printable.h"
 #include "keystore/enrolment.h"
@@ -21,7 +21,8 @@ struct installation {
     struct kt_slice keyring;
     struct kt_bundle parsed;
     struct kt_opener_answer answer;
-    struct kt_outcome outcome;
+    struct kt_outcome outcome; /* no membership: all was done already */
+    bool changed;
 };
 
 static error_t take(int key, char *arg, void *closure)
@@ -89,28 +90,41 @@ static bool confirm(const struct installation *in, struct kt_error *err)
     return kt_fingerprint_confirm(in->join.init.options, &question, err);
 }
 
+static void take_numbers(struct installation *in)
+{
+    in->outcome.membership = in->answer.info->membership;
+    in->outcome.generation = in->answer.info->generation;
+}
+
 static bool install(struct installation *in, struct kt_error *err)
 {
     const struct kt_join_result result = {
         .document = in->keyring, .owner = in->answer.owner, .provider = in->parsed.provider};
-    in->outcome = (struct kt_outcome){.changed = true};
-    return kt_join_finish(&in->join, &result, &in->outcome, err);
+    if (in->join.init.options->dry_run)
+        return true;
+    in->changed = kt_join_finish(&in->join, &result, &in->outcome, err);
+    return in->changed;
 }
 
 static bool run(struct installation *in, struct kt_error *err)
 {
     struct kt_join *join = &in->join;
-    if (!kt_join_plan(join, err) || join->init.finished_earlier)
-        return join->init.finished_earlier;
+    if (!kt_join_plan(join, err))
+        return false;
+    if (join->init.finished_earlier) {
+        in->changed = !join->init.options->dry_run;
+        return true;
+    }
     if (!read_bundle(in, err) || !kt_join_open(join, err))
         return false;
     if (kt_join_is_half_done(join, in->keyring))
         return install(in, err);
     if (kt_join_is_done(join, in->keyring))
-        return kt_join_tidy(join, err);
-    if (!kt_join_resume(join, err) || !kt_join_read(join, "request", &in->request, err))
+        return join->init.options->dry_run || kt_join_tidy(join, err);
+    if (!kt_join_resume(join, err) || !kt_join_read(join, "request", &in->request, err) || !check(in, err))
         return false;
-    return check(in, err) && confirm(in, err) && (join->init.options->dry_run || install(in, err));
+    take_numbers(in);
+    return confirm(in, err) && install(in, err);
 }
 
 static bool print_json(const struct installation *in, struct kt_error *err)
@@ -118,14 +132,14 @@ static bool print_json(const struct installation *in, struct kt_error *err)
     const struct kt_config *config = in->join.init.config;
     json_t *value = kt_json_new("NodeInstallation");
     if (value) {
-        json_object_set_new(value, "changed", json_boolean(!in->join.init.options->dry_run));
+        json_object_set_new(value, "changed", json_boolean(in->changed));
         json_object_set_new(value, "node", kt_json_text(config->node));
         json_object_set_new(value, "config", kt_json_text(in->join.init.config_path));
         json_object_set_new(value, "stateDir", kt_json_text(config->state_dir));
         json_object_set_new(value, "served", json_boolean(in->outcome.served));
-        if (in->answer.info) {
-            json_object_set_new(value, "membership", json_integer((json_int_t)in->answer.info->membership));
-            json_object_set_new(value, "generation", json_integer((json_int_t)in->answer.info->generation));
+        if (in->outcome.membership) {
+            json_object_set_new(value, "membership", json_integer((json_int_t)in->outcome.membership));
+            json_object_set_new(value, "generation", json_integer((json_int_t)in->outcome.generation));
         }
     }
     return kt_json_print(value, err);
@@ -147,12 +161,13 @@ static bool print(const struct installation *in, struct kt_error *err)
     const struct kt_init *init = &in->join.init;
     if (init->options->json)
         return print_json(in, err);
-    if (in->answer.info)
+    if (in->outcome.membership)
         printf("Node %s %s the cluster's keyring: membership %" PRIu64 ", generation %" PRIu64 "%s.\n",
-               init->config->node, init->options->dry_run ? "would have" : "has", in->answer.info->membership,
-               in->answer.info->generation, in->outcome.served ? ", served" : "");
+               init->config->node, init->options->dry_run ? "would have" : "has", in->outcome.membership,
+               in->outcome.generation, in->outcome.served ? ", served" : "");
     else
-        printf("Node %s has the cluster's keyring; an install that was cut short is finished.\n", init->config->node);
+        printf("Node %s has the cluster's keyring; an install that was cut short %s.\n", init->config->node,
+               init->options->dry_run ? "would be finished" : "is finished");
     if (!in->outcome.served && !init->options->dry_run)
         print_next(init);
     return kt_output_done(err);

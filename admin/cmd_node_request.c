@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/fingerprint_ask.h"
+#include "admin/join_exchange.h"
 #include "admin/join_key.h"
 #include "admin/member.h"
 #include "base/printable.h"
@@ -77,6 +78,19 @@ static bool make(struct arguments *arguments, struct kt_error *err)
     return true;
 }
 
+/* What waits for the end of an install, or of a recovery use, is not given up for a new request. */
+static bool finish_earlier(struct arguments *arguments, struct kt_error *err)
+{
+    struct kt_outcome outcome = {0};
+    bool done = false;
+    if (!kt_join_finish_earlier(&arguments->join, &done, &outcome, err))
+        return false;
+    if (!done)
+        return true;
+    kt_fail(err, KT_E_EXISTS, "this node has its new private half: what was cut short is finished now");
+    return kt_error_hint(err, "keyturn node verify proves it; for yet another one, run this again");
+}
+
 static bool run(struct arguments *arguments, struct kt_error *err)
 {
     struct kt_init *init = &arguments->join.init;
@@ -91,8 +105,8 @@ static bool run(struct arguments *arguments, struct kt_error *err)
     }
     if (!kt_member_file_check(arguments->out, "NodeRequest", err) || init->options->dry_run)
         return init->options->dry_run;
-    if (!kt_join_open(&arguments->join, err) || !find_earlier(arguments, &found, err) ||
-        (!found && !make(arguments, err)))
+    if (!kt_join_open(&arguments->join, err) || !finish_earlier(arguments, err) ||
+        !find_earlier(arguments, &found, err) || (!found && !make(arguments, err)))
         return false;
     return kt_join_policy_text(&arguments->join, arguments->policy, err) &&
            kt_node_request_fingerprint(kt_bytes_view(&arguments->text), arguments->fingerprint, err) &&

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/audit_claim.h"
 #include "admin/fingerprint_ask.h"
+#include "admin/join_exchange.h"
 #include "admin/join_key.h"
 #include "admin/opener_local.h"
 #include "admin/secret_input.h"
@@ -65,27 +66,6 @@ static bool read_keyring(struct use *use, struct kt_error *err)
     return kt_bytes_copy(kt_bytes_view(&use->state->current), &use->keyring, err);
 }
 
-/* A run that was killed when the folders had changed places: its keyring is the one that this node's key opens. */
-static bool finish_earlier(struct use *use, struct kt_error *err)
-{
-    KT_CLEANUP_BYTES struct kt_bytes staged = {0};
-    KT_CLEANUP(kt_free_p) struct kt_config *plan = calloc(1, sizeof(*plan));
-    if (!plan)
-        return kt_fail(err, KT_E_NOMEM, "out of memory");
-    if (!kt_join_read(&use->join, "keyring.yaml", &staged, err))
-        return false;
-    if (!staged.data || !kt_join_is_half_done(&use->join, kt_bytes_view(&staged)))
-        return true;
-    if (!kt_join_read_plan(&use->join, plan, err))
-        return false;
-    kt_join_adopt(&use->join, plan);
-    const struct kt_join_result result = {.document = kt_bytes_view(&staged)};
-    struct kt_error why = KT_ERROR_INIT;
-    use->finished = kt_join_finish(&use->join, &result, &use->outcome, &why);
-    /* Something newer came in between: from there anew, with another private half. */
-    return use->finished || why.code == KT_E_KEYRING_OLDER || why.code == KT_E_KEYRING_FORK || kt_error_copy(err, &why);
-}
-
 static void fill(const struct use *use, const struct kt_secret *key, struct kt_opener_request *ret)
 {
     const struct kt_config *config = use->join.init.config;
@@ -129,7 +109,8 @@ static bool run(struct use *use, struct kt_error *err)
         return use->finished = use->join.init.finished_earlier;
     if (!read_keyring(use, err) || options->dry_run)
         return use->keyring.data && options->dry_run;
-    if (!confirm(use, err) || !kt_join_open(&use->join, err) || !finish_earlier(use, err))
+    if (!confirm(use, err) || !kt_join_open(&use->join, err) ||
+        !kt_join_finish_earlier(&use->join, &use->finished, &use->outcome, err))
         return false;
     if (use->finished)
         return true;

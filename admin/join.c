@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/join.h"
 
-#include "admin/config_edit.h"
+#include "admin/join_exchange.h"
 #include "admin/opener_local.h"
 #include "base/file.h"
 
@@ -29,6 +29,8 @@ error_t kt_join_take(int key, const char *arg, struct kt_join *join)
 
 void kt_join_done(struct kt_join *join)
 {
+    if (join->rejoins && join->init.config)
+        kt_init_release(&join->init);
     free(KT_TAKE_PTR(join->init.policy));
     kt_state_dir_free(KT_TAKE_PTR(join->init.staged));
     free(KT_TAKE_PTR(join->init.config));
@@ -182,6 +184,8 @@ bool kt_join_resume(struct kt_join *join, struct kt_error *err)
 {
     static const char *const names[] = {"keyring.yaml", "floor"};
     char path[KT_INIT_PATH_MAX + 64];
+    if (kt_join_is_exchanged(join))
+        return load_plan(join, err);
     for (size_t i = 0; i < KT_ARRAY_LEN(names); i++) {
         kt_init_staged(&join->init, names[i], path);
         if (unlink(path) != 0 && errno != ENOENT)
@@ -208,22 +212,8 @@ bool kt_join_ask(const struct kt_join *join, const struct kt_opener_request *req
 {
     char work[KT_INIT_PATH_MAX + 64];
     kt_init_staged(&join->init, "work.yaml", work);
-    return kt_opener_local(join->init.config, work, request, ret, err);
-}
-
-/* Whether the private half that is in use opens that keyring. */
-static bool is_swapped(const struct kt_join *join, struct kt_slice document)
-{
-    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {0};
-    const struct kt_opener_request request = {.op = KT_OPENER_OPEN, .offered = document};
-    return kt_opener_local(join->init.config, join->init.config_path, &request, &answer, NULL);
-}
-
-bool kt_join_is_half_done(const struct kt_join *join, struct kt_slice document)
-{
-    KT_CLEANUP_BYTES struct kt_bytes staged = {0};
-    return join->rejoins && kt_join_read(join, "keyring.yaml", &staged, NULL) && staged.data &&
-           kt_slice_equal(kt_bytes_view(&staged), document) && is_swapped(join, document);
+    const char *config_path = kt_join_is_exchanged(join) ? join->init.config_path : work;
+    return kt_opener_local(join->init.config, config_path, request, ret, err);
 }
 
 bool kt_join_is_done(const struct kt_join *join, struct kt_slice document)
@@ -233,23 +223,6 @@ bool kt_join_is_done(const struct kt_join *join, struct kt_slice document)
     return join->rejoins && kt_join_read(join, "request", &request, NULL) && !request.data &&
            kt_keyring_file_read(join->init.config, &installed, NULL) &&
            kt_slice_equal(kt_bytes_view(&installed), document);
-}
-
-static bool sync_folder(const char *path, struct kt_error *err)
-{
-    KT_CLEANUP(kt_fd_close_p) int fd = kt_dir_open(AT_FDCWD, path, err);
-    return fd >= 0 && (fsync(fd) == 0 || kt_fail_errno(err, KT_E_IO, "%s: fsync", path));
-}
-
-static bool swap_folders(const struct kt_join *join, struct kt_error *err)
-{
-    const struct kt_init *init = &join->init;
-    char from[KT_INIT_PATH_MAX + 64], to[KT_INIT_PATH_MAX + 64];
-    kt_init_staged(init, "opener", from);
-    snprintf(to, sizeof(to), "%s/opener", init->config->state_dir);
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) != 0 && (errno != ENOENT || rename(from, to) != 0))
-        return kt_fail_errno(err, KT_E_IO, "%s: cannot take the place of %s", from, to);
-    return sync_folder(init->config->state_dir, err) && sync_folder(init->staging, err);
 }
 
 bool kt_join_tidy(struct kt_join *join, struct kt_error *err)
@@ -264,39 +237,8 @@ bool kt_join_tidy(struct kt_join *join, struct kt_error *err)
     if (unlink(path) != 0 || rmdir(join->init.staging) != 0)
         return kt_fail_errno(err, KT_E_IO, "%s: cannot be removed", join->init.staging);
     remove_leftovers(&join->init);
+    kt_join_remove_mark(join);
     return true;
-}
-
-/* keyturn.yaml follows what was planned; a file recipient leaves alone what it says of the TPM. */
-static bool set_recipient(const struct kt_join *join, struct kt_error *err)
-{
-    const struct kt_config *planned = join->init.config;
-    const char *path = join->init.config_path;
-    KT_CLEANUP(kt_free_p) struct kt_config *now = calloc(1, sizeof(*now));
-    if (!now)
-        return kt_fail(err, KT_E_NOMEM, "out of memory");
-    if (!kt_config_load(path, now, err))
-        return false;
-    const char *changed[4] = {NULL};
-    size_t n = 0;
-    if (now->recipient != planned->recipient)
-        changed[n++] = "recipient";
-    if (planned->recipient == KT_RECIPIENT_TPM2 && strcmp(now->tpm_tcti, planned->tpm_tcti) != 0)
-        changed[n++] = "tpm.tcti";
-    if (planned->recipient == KT_RECIPIENT_TPM2 && strcmp(now->tpm_pcr_signature, planned->tpm_pcr_signature) != 0)
-        changed[n++] = "tpm.pcrSignature";
-    return n == 0 || kt_config_edit_from(path, changed, planned, err);
-}
-
-static bool finish_rejoin(struct kt_join *join, struct kt_slice document, struct kt_outcome *ret, struct kt_error *err)
-{
-    if (!kt_join_write(join, "keyring.yaml", document, err) || !set_recipient(join, err) ||
-        (!is_swapped(join, document) && !swap_folders(join, err)))
-        return false;
-    if (kt_offer_run(join->init.options, join->init.config, document, ret, err))
-        return kt_join_tidy(join, err);
-    (void)kt_error_prefix(err, "this node has its new private half, but not the keyring");
-    return false;
 }
 
 static bool finish_new(struct kt_join *join, const struct kt_join_result *result, struct kt_error *err)
@@ -315,5 +257,7 @@ static bool finish_new(struct kt_join *join, const struct kt_join_result *result
 bool kt_join_finish(struct kt_join *join, const struct kt_join_result *result, struct kt_outcome *ret,
                     struct kt_error *err)
 {
-    return join->rejoins ? finish_rejoin(join, result->document, ret, err) : finish_new(join, result, err);
+    if (!join->rejoins)
+        return finish_new(join, result, err);
+    return kt_join_exchange(join, result->document, ret, err) && kt_join_tidy(join, err);
 }

@@ -5,8 +5,8 @@
  *
  * A new node: STATE.join becomes the state directory by one rename, keyturn.yaml comes last, as with `init`. One that
  * had joined before (keyturn.yaml is there): its opener's folder and that of STATE.join change places, then the keyring
- * is offered to the daemon, or installed; its old keyrings stay. Killed anywhere, the same command brings it to its
- * end.
+ * is offered to the daemon, or installed (admin/join_exchange.h); its old keyrings stay. Killed anywhere, the same
+ * command brings it to its end.
  */
 #pragma once
 
@@ -43,6 +43,7 @@ error_t kt_join_take(int key, const char *arg, struct kt_join *join);
 /* The configuration, there or planned, and the paths. init.finished_earlier: a killed run had only keyturn.yaml left to
  * write, which is done. KT_E_EXISTS: a keyring without a configuration. */
 bool kt_join_plan(struct kt_join *join, struct kt_error *err) KT_MUST_CHECK;
+/* Also removes STATE.join where a rejoin has put nothing into it. */
 void kt_join_done(struct kt_join *join);
 
 /* The lock of STATE.join (KT_E_BUSY), made where it is not there. */
@@ -52,7 +53,8 @@ bool kt_join_open(struct kt_join *join, struct kt_error *err) KT_MUST_CHECK;
 bool kt_join_state(const struct kt_join *join, struct kt_state **ret, struct kt_error *err) KT_MUST_CHECK;
 /* Whatever an earlier run has left is removed; then the opener's folder, work.yaml and plan.yaml. */
 bool kt_join_begin(struct kt_join *join, struct kt_error *err) KT_MUST_CHECK;
-/* What `node request` planned, and work.yaml again; only keyring.yaml and floor of a killed run are removed. */
+/* What `node request` planned, and work.yaml again; keyring.yaml and floor of a killed run are removed, unless it had
+ * exchanged the private halves (admin/join_exchange.h). */
 bool kt_join_resume(struct kt_join *join, struct kt_error *err) KT_MUST_CHECK;
 /* What the run that filled STATE.join planned (KT_E_REFUSED if none did), and taking that over: for a new node all of
  * it, else where the private half is kept. */
@@ -64,12 +66,10 @@ bool kt_join_read(const struct kt_join *join, const char *name, struct kt_bytes 
 bool kt_join_write(const struct kt_join *join, const char *name, struct kt_slice bytes,
                    struct kt_error *err) KT_MUST_CHECK;
 
-/* Asks the opener, whose folder is the one in STATE.join. */
+/* Asks the opener, whose folder is the one with the new private half: in STATE.join, or exchanged already. */
 bool kt_join_ask(const struct kt_join *join, const struct kt_opener_request *request, struct kt_opener_answer *ret,
                  struct kt_error *err) KT_MUST_CHECK;
-/* A rejoin with that very keyring was cut short when the folders had changed places: only kt_join_finish is left. */
-bool kt_join_is_half_done(const struct kt_join *join, struct kt_slice document) KT_MUST_CHECK;
-/* Or nothing at all is: it is installed, and no request waits for another one. Then kt_join_tidy. */
+/* That keyring is installed, and no request waits for another one. Then kt_join_tidy is left. */
 bool kt_join_is_done(const struct kt_join *join, struct kt_slice document) KT_MUST_CHECK;
 /* STATE.join, open, is removed with all that it holds. */
 bool kt_join_tidy(struct kt_join *join, struct kt_error *err) KT_MUST_CHECK;
