@@ -104,10 +104,14 @@ static bool check_recipient(const struct making *m, struct kt_error *err)
     KT_CLEANUP(kt_p256_free_p) struct kt_p256 *key = kt_p256_from_public(change->public_key, NULL);
     if (!key)
         return kt_fail(err, KT_E_REFUSED, "expected a public key on P-256, found something else");
-    for (size_t i = 0; i < m->draft->info.n_recipients; i++)
-        if (memcmp(m->draft->recipients[i], change->public_key, KT_P256_PUBLIC) == 0)
-            return kt_fail(err, KT_E_EXISTS, "recipient %s has that very public key already",
-                           m->draft->info.recipients[i].name);
+    for (size_t i = 0; i < m->draft->info.n_recipients; i++) {
+        const char *name = m->draft->info.recipients[i].name;
+        if (memcmp(m->draft->recipients[i], change->public_key, KT_P256_PUBLIC) != 0)
+            continue;
+        kt_fail(err, KT_E_EXISTS, "recipient %s has that very public key already", name);
+        return kt_error_hint(
+            err, "one private half is for one node: if %s was approved by mistake, keyturn node remove %s", name, name);
+    }
     return true;
 }
 
