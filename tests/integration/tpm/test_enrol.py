@@ -144,6 +144,53 @@ class Altered(Enrolled):
             self.refused("a", *self.approve_arguments("b", fingerprint), code="REQUEST_FORMAT")
 
 
+    def test_each_field(self):
+        """Altered, it has another fingerprint; and approved for all that, its bundle is refused, by name."""
+        self.board("b")
+        self.board("x")
+        asked = self.request("b", *self.ask("b"))
+        self.request("x", *self.ask("x"))
+        whole, ours, theirs = self.file("b", "request").read_text(), lines_of(self.file("b", "request")), lines_of(self.file("x", "request"))
+        self.assertEqual({field for field in ours if ours[field] != theirs[field]}, {"node", "publicKey", "tpmName", "srkName", "nonce"})
+        for field in ("node", "publicKey", "tpmName", "srkName", "nonce", "recipient"):
+            text = whole.replace(f"{field}: {ours[field]}", f"{field}: {theirs[field]}")
+            if field == "recipient":
+                text = re.sub("(tpmName|srkName): .*", r"\1: none", whole.replace("recipient: tpm2", "recipient: file"))
+            self.file("b", "request").write_text(text)
+            with self.subTest(field):
+                self.refused("a", *self.approve_arguments("b", asked), code="REQUEST_ALTERED")
+                blind = hashlib.sha256(b"keyturn.dev/v1 node-request\0" + text.encode()).hexdigest()
+                name = theirs["node"] if field == "node" else "b"
+                more = ["--replace", name] if name in self.names("a") else []
+                owner = self.approve("a", "b", blind, *more)
+                self.expect(self.install("b", owner), 3, "BUNDLE_REQUEST" if field == "nonce" else "REQUEST_ALTERED")
+                self.assertFalse(self.config_of("b").exists())
+                if name == "x":
+                    self.file("b", "request").write_text(whole)
+                    self.refused("a", *self.approve_arguments("b", asked), code="EXISTS", words="keyturn node remove x")
+                    self.ok("a", "node", "remove", "x", "--key-file", self.recovery, "--yes")
+        self.file("b", "request").write_text(whole)
+        self.expect(self.install("b", self.approve("a", "b", asked, "--replace", "b")), 0)
+        self.assertTrue(self.opens("b"))
+
+
+class Owners(Enrolled):
+    def test_a_founding_owner_that_is_not_pinned(self):
+        """The recovery key was lost; who confirms the new owner's fingerprint has not yet changed what root has pinned."""
+        self.join_tpm("b")
+        before = self.sealed("b").read_bytes()
+        fingerprint = self.request("b")
+        lost = self.replaced("a", "second", "--lost")
+        owner = self.approve("a", "b", fingerprint, "--replace", "b")
+        self.assertEqual(owner, lost["fingerprint"])
+        self.expect(self.install("b", owner), 3, "BUNDLE_OWNER", "recovery replace --lost")
+        self.assertEqual(self.sealed("b").read_bytes(), before)
+        self.assertTrue(self.opens("b"))
+        self.set_owner("b", owner)
+        self.expect(self.install("b", owner), 0)
+        self.assertTrue(self.opens("b"))
+
+
 class Waits(Enrolled):
     """A request that waits for its bundle, asked for again in other words."""
 

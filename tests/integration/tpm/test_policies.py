@@ -5,6 +5,7 @@ any write of that leaves a sealed key that opens."""
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,61 @@ class Serves(Case):
         self.assertEqual((found["type"], found["handle"]), ("rsa", 0x81000001))
         self.opens()
         self.tpm.tool("tpm2_evictcontrol", "-C", "o", "-c", "0x81000001")
+        self.opens()
+
+    def raw(self, command, body):
+        """A command with the owner's empty password, as bytes; what it answers behind the head."""
+        body = command.to_bytes(4, "big") + body
+        with socket.socket(socket.AF_UNIX) as wire:
+            wire.connect(str(self.tpm.socket))
+            wire.sendall(b"\x80\x02" + (6 + len(body)).to_bytes(4, "big") + body)
+            answer = wire.recv(4096)
+        self.assertEqual(answer[6:10], bytes(4), answer)
+        return answer[10:]
+
+    def take_handle_zero(self, kind):
+        """The template of go-tpm-tools, whose `unique` is zeros; tpm2_createprimary cannot make the one of ECC."""
+        password = bytes.fromhex("00000009 40000009 0000 00 0000")
+        head = bytes.fromhex({"ecc": "0023", "rsa": "0001"}[kind] + "000b 00030472 0000 0006 0080 0043 0010")
+        tail = {"ecc": bytes.fromhex("0003 0010") + (b"\0\x20" + bytes(32)) * 2, "rsa": bytes.fromhex("0800 00000000 0100") + bytes(256)}[kind]
+        public = head + tail
+        made = self.raw(0x131, bytes.fromhex("40000001") + password + bytes.fromhex("0004 0000 0000") + len(public).to_bytes(2, "big") +
+                        public + bytes(2 + 4))
+        self.raw(0x120, bytes.fromhex("40000001") + made[:4] + password + bytes.fromhex("81000001"))
+        self.tpm.tool("tpm2_flushcontext", "-t")
+
+    def test_the_four_known_templates(self):
+        """A parent that somebody else made and that is gone is made again, by whichever of them it was."""
+        names = set()
+        for number, take in enumerate([lambda: self.take_handle("ecc"), lambda: self.take_handle("rsa2048"),
+                                       lambda: self.take_handle_zero("ecc"), lambda: self.take_handle_zero("rsa")]):
+            with self.subTest(number):
+                take()
+                self.dir, self.recovery = self.work / f"d{number}", self.work / f"recovery{number}"
+                self.config = self.dir / "keyturn.yaml"
+                self.expect(self.init())
+                names.add(self.check()["parent"]["name"])
+                self.tpm.tool("tpm2_evictcontrol", "-C", "o", "-c", "0x81000001")
+                self.opens()
+        self.assertEqual(len(names), 4)
+        self.assertEqual(self.tpm.left_behind(), "")
+
+    def test_check_and_reseal_with_what_is_not_its_own(self):
+        """node.tpm of another TPM, and of another node in this one: the first does not open, the second opens no keyring of ours."""
+        self.expect(self.init())
+        own = self.sealed.read_bytes()
+        for tcti, code in ((self.new_tpm("other").tcti, "NODE_KEY_LOST"), (self.tpm.tcti, "KEYRING_RECIPIENT")):
+            theirs = self.work / code
+            self.expect(self.keyturn("init", "--dir", theirs, "--yes", "--recovery-out", self.work / f"r-{code}", "--tcti", tcti))
+            self.sealed.write_bytes((theirs / "state/opener/node.tpm").read_bytes())
+            before = self.sealed.read_bytes()
+            with self.subTest(code):
+                self.expect(self.node("reseal", "--tpm-policy", "pcr:sha256:14", "-o", "json"), 6, code)
+                self.assertEqual(self.sealed.read_bytes(), before)
+                self.refuses(code, "")
+                if code == "NODE_KEY_LOST":
+                    self.expect(self.node("check", "-o", "json"), 6, code, "restore this node's own")
+        self.sealed.write_bytes(own)
         self.opens()
 
     def test_an_unusable_key_at_the_first_handle(self):
