@@ -4,19 +4,6 @@
 #include "encconfig/render_parts.h"
 
 #include <stdio.h>
-#include <string.h>
-
-void kt_render_put_bytes(struct kt_render_out *out, const void *bytes, size_t len)
-{
-    if (out->data)
-        memcpy(out->data + out->len, bytes, len);
-    out->len += len;
-}
-
-void kt_render_put(struct kt_render_out *out, const char *text)
-{
-    kt_render_put_bytes(out, text, strlen(text));
-}
 
 static void add_provider(struct kt_render_plan *plan, unsigned provider)
 {

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The form of RKE2's encryption-config.json: two blanks for each level, one member a line. */
-#include "base/printable.h"
 #include "encconfig/render_parts.h"
-
-#include <stdio.h>
 
 static const char *const names[] = {
     [KT_ENCCONFIG_AESCBC] = "aescbc",
@@ -11,48 +8,15 @@ static const char *const names[] = {
     [KT_ENCCONFIG_SECRETBOX] = "secretbox",
 };
 
-/* UTF-8 stays as it is, which JSON and YAML both read, whichever kube-apiserver takes the file for. */
-static void put_text(struct kt_render_out *out, const char *text)
-{
-    kt_render_put(out, "\"");
-    while (*text != '\0') {
-        char escape[8] = "";
-        uint32_t c = 0;
-        size_t n = kt_utf8_decode(text, &c);
-        if (c == '"' || c == '\\')
-            snprintf(escape, sizeof(escape), "\\%c", (char)c);
-        else if (c < ' ' || (c >= 0x7f && c <= 0xa0) || c == 0x2028 || c == 0x2029 || c == KT_NOT_UTF8)
-            snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)(c == KT_NOT_UTF8 ? 0xfffdu : c));
-        if (escape[0])
-            kt_render_put(out, escape);
-        else
-            kt_render_put_bytes(out, text, n);
-        text += n;
-    }
-    kt_render_put(out, "\"");
-}
-
-/* A group at a time, so that no other copy of the key is made. */
-static void put_key(struct kt_render_out *out, const struct kt_secret *key)
-{
-    size_t len = kt_secret_len(key);
-    char group[5];
-    for (size_t i = 0; i < len; i += 3) {
-        kt_base64_encode(KT_SLICE(kt_secret_view(key) + i, len - i < 3 ? len - i : 3), group);
-        kt_render_put_bytes(out, group, 4);
-    }
-    kt_wipe(group, sizeof(group));
-}
-
 static void put_entry(const struct kt_render_plan *plan, const struct kt_encconfig_key *key, struct kt_render_out *out)
 {
     kt_render_put(out, "              {\n                \"name\": ");
-    put_text(out, key->name);
+    kt_render_put_json(out, key->name);
     kt_render_put(out, ",\n                \"secret\": \"");
     if (plan->fresh->masked)
         kt_render_put(out, KT_ENCCONFIG_MASK);
     else
-        put_key(out, key->bytes);
+        kt_render_put_base64(out, key->bytes);
     kt_render_put(out, "\"\n              }");
 }
 
@@ -76,9 +40,9 @@ static void put_inline(const struct kt_render_plan *plan, unsigned kind, struct 
 static void put_kms(const struct kt_render_plan *plan, struct kt_render_out *out)
 {
     kt_render_put(out, "          \"kms\": {\n            \"apiVersion\": \"v2\",\n            \"name\": ");
-    put_text(out, plan->fresh->provider);
+    kt_render_put_json(out, plan->fresh->provider);
     kt_render_put(out, ",\n            \"endpoint\": ");
-    put_text(out, plan->endpoint);
+    kt_render_put_json(out, plan->endpoint);
     kt_render_put(out, ",\n            \"timeout\": \"3s\"\n          }\n");
 }
 

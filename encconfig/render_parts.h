@@ -3,14 +3,7 @@
 #pragma once
 
 #include "encconfig/render.h"
-
-/* Text with a fixed end; measured first, with data NULL, then written. */
-struct kt_render_out {
-    uint8_t *data;
-    size_t len;
-};
-void kt_render_put(struct kt_render_out *out, const char *text);
-void kt_render_put_bytes(struct kt_render_out *out, const void *bytes, size_t len);
+#include "encconfig/render_out.h"
 
 /* What the file is made of, once the order is known. */
 #define KT_RENDER_IDENTITY      0
