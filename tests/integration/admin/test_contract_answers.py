@@ -83,7 +83,8 @@ class Commands(Installed):
         with self.serving():
             for name, kind in (READS | CHANGES).items():
                 with self.subTest(command=name):
-                    more = {"recovery verify": ["--key-file", self.recovery], "config check": [self.good_file()], "keyring offer": [self.dir / "state/keyring.yaml"],
+                    more = {"recovery verify": ["--key-file", self.recovery], "config check": [self.good_file()],
+                            "keyring offer": [self.dir / "state/keyring.yaml"],
                             "init": ["--dir", self.work / "e", "--yes", "--recovery-out", self.work / "r"]}.get(name, [])
                     for form in (["-o", "json"], ["-ojson"], ["--output=json"], ["--output", "json"]):
                         run = self.here(*name.split(), *more, *form, *(["--dry-run"] if name == "init" else []))
