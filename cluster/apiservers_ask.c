@@ -151,7 +151,7 @@ static void take_version(struct kt_apiserver *server, const struct kt_http_answe
 {
     json_t *document =
         answer->body.data ? json_loadb((const char *)answer->body.data, answer->body.len, 0, NULL) : NULL;
-    const char *text = kt_json_text(document, "gitVersion");
+    const char *text = kt_kube_text(document, "gitVersion");
 
     if (text && strlen(text) < sizeof(server->version))
         memcpy(server->version, text, strlen(text) + 1);

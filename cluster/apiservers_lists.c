@@ -38,7 +38,7 @@ static unsigned https_port(const json_t *slice)
 
     json_array_foreach(json_object_get(slice, "ports"), i, port)
     {
-        const char *name = kt_json_text(port, "name");
+        const char *name = kt_kube_text(port, "name");
         json_int_t number = json_integer_value(json_object_get(port, "port"));
         if (name && strcmp(name, "https") == 0 && number > 0 && number < 65536)
             return (unsigned)number;
@@ -99,10 +99,10 @@ static bool read_address(const char *text, struct kt_http_url *ret)
 
 static void read_lease(const json_t *item, struct kt_apiserver_lease *lease)
 {
-    const char *host = kt_json_text(item, "metadata", "labels", HOST_LABEL);
-    const char *address = kt_json_text(item, "metadata", "annotations", ADDRESS_ANNOTATION);
+    const char *host = kt_kube_text(item, "metadata", "labels", HOST_LABEL);
+    const char *address = kt_kube_text(item, "metadata", "annotations", ADDRESS_ANNOTATION);
 
-    lease->renewed_s = read_time(kt_json_text(item, "spec", "renewTime"));
+    lease->renewed_s = read_time(kt_kube_text(item, "spec", "renewTime"));
     lease->has_url = read_address(address, &lease->url);
     if (host && strlen(host) < sizeof(lease->host))
         memcpy(lease->host, host, strlen(host) + 1);
@@ -124,7 +124,7 @@ bool kt_apiservers_take_leases(struct kt_apiserver_leases *leases, const json_t 
 
     json_array_foreach(json_object_get(list, "items"), i, item)
     {
-        const char *name = kt_json_text(item, "metadata", "name");
+        const char *name = kt_kube_text(item, "metadata", "name");
         struct kt_apiserver_lease lease = {.is_matched = false};
         if (!name || strlen(name) >= sizeof(lease.name))
             continue;

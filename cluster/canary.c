@@ -97,7 +97,7 @@ static bool fail_answer(const struct kt_canary *canary, const struct exchange *e
 
 static bool take_text(const json_t *object, const char *key, char ret[KT_CANARY_TEXT_MAX])
 {
-    const char *text = kt_json_text(object, "metadata", key);
+    const char *text = kt_kube_text(object, "metadata", key);
 
     if (!text || text[0] == '\0' || strlen(text) >= KT_CANARY_TEXT_MAX)
         return false;
@@ -166,7 +166,7 @@ static bool look(struct kt_canary *canary, const struct kt_kube_way *way, bool *
         return true;
     if (!take_written(canary, &get, err))
         return false;
-    const char *manager = kt_json_text(get.object, "metadata", "labels", KT_CANARY_LABEL);
+    const char *manager = kt_kube_text(get.object, "metadata", "labels", KT_CANARY_LABEL);
     if (manager && strcmp(manager, KT_CANARY_MANAGER) == 0)
         return true;
     (void)kt_fail(err, KT_E_EXISTS, "%s: expected an object of ours, found one without the label %s=%s", canary->key,

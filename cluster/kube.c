@@ -138,7 +138,7 @@ bool kt_kube_get(const struct kt_kube_way *way, const char *path, json_t **ret_d
     return true;
 }
 
-const char *kt_json_text_at(const json_t *object, const char *const *keys)
+const char *kt_kube_text_at(const json_t *object, const char *const *keys)
 {
     for (; *keys; keys++)
         object = json_object_get(object, *keys);

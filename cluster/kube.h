@@ -52,9 +52,9 @@ struct kt_kube_way {
 bool kt_kube_get(const struct kt_kube_way *way, const char *path, json_t **ret_document, struct kt_http_answer *ret,
                  struct kt_error *err) KT_MUST_CHECK;
 
-/* A text inside nested objects: kt_json_text(object, "metadata", "name"). NULL where it is not there. */
-#define kt_json_text(object, ...) kt_json_text_at((object), (const char *const[]){__VA_ARGS__, NULL})
-const char *kt_json_text_at(const json_t *object, const char *const *keys);
+/* A text inside nested objects: kt_kube_text(object, "metadata", "name"). NULL where it is not there. */
+#define kt_kube_text(object, ...) kt_kube_text_at((object), (const char *const[]){__VA_ARGS__, NULL})
+const char *kt_kube_text_at(const json_t *object, const char *const *keys);
 static inline void kt_json_free_p(json_t **value)
 {
     json_decref(*value);
