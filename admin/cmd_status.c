@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "admin/view.h"
+#include "admin/status_cluster.h"
 #include "base/printable.h"
 
 #include <errno.h>
@@ -32,25 +32,6 @@ static error_t take(int key, char *arg, void *closure)
     return 0;
 }
 
-/* The three lines and the table of k3s, byte for byte: text/tabwriter with a padding of two. */
-static void print_table(const struct kt_keyring_info *info)
-{
-    size_t width = strlen("Key Type");
-    for (size_t i = 0; i < info->n_keys; i++) {
-        size_t len = strlen(kt_key_type_display(info->keys[i].type));
-        width = len > width ? len : width;
-    }
-    printf("\nActive  %-*s  Name\n", (int)width, "Key Type");
-    printf("------  %-*s  ----\n", (int)width, "--------");
-    for (size_t i = 0; i < info->n_keys; i++) {
-        const struct kt_key_info *key = &info->keys[i];
-        bool active = info->enabled && key->state == KT_KEY_ACTIVE && !key->superseded;
-        printf(" %s      %-*s  %s\n", active ? "*" : " ", (int)width, kt_key_type_display(key->type),
-               KT_PRINTABLE(key->name));
-    }
-    putchar('\n');
-}
-
 static void print_processes(const Keyturn__Control__V1__Status *status)
 {
     for (size_t i = 0; i < status->n_processes; i++) {
@@ -62,7 +43,7 @@ static void print_processes(const Keyturn__Control__V1__Status *status)
     }
 }
 
-static void print_verbose(const struct kt_view *view)
+static void print_verbose(const struct kt_view *view, const struct kt_status_cluster *cluster)
 {
     const Keyturn__Control__V1__Status *status = kt_view_status(view);
     if (view->info) {
@@ -72,6 +53,7 @@ static void print_verbose(const struct kt_view *view)
                view->info->generation);
     }
     printf("Node: %s\n", view->config->node);
+    kt_status_cluster_print(cluster);
     if (!status)
         return;
     printf("Daemon: %s, key_id %s, healthz %s\n", KT_PRINTABLE(status->release), KT_PRINTABLE(status->key_id),
@@ -105,13 +87,11 @@ static void print_problems(const struct kt_view *view)
         printf("%s: %s\n", view->config->node, KT_PRINTABLE(status->warnings[i]));
 }
 
-static bool print_text(const struct kt_options *options, const struct kt_view *view, struct kt_error *err)
+static bool print_text(const struct kt_options *options, const struct kt_view *view,
+                       const struct kt_status_cluster *cluster, struct kt_error *err)
 {
     if (view->info) {
-        printf("Encryption Status: %s\n", view->info->enabled ? "Enabled" : "Disabled");
-        printf("Current Rotation Stage: %s\n", kt_stage_text(view->info->stage));
-        printf("Server Encryption Hashes: unknown\n");
-        print_table(view->info);
+        kt_status_print(view->info, cluster->text);
     } else {
         printf("Encryption Status: unknown\n");
         /* A daemon says in its own words why it has no keyring: once is enough. */
@@ -119,7 +99,7 @@ static bool print_text(const struct kt_options *options, const struct kt_view *v
             print_problem(view, &view->unknown);
     }
     if (options->verbose)
-        print_verbose(view);
+        print_verbose(view, cluster);
     print_problems(view);
     return kt_output_done(err);
 }
@@ -139,7 +119,7 @@ static void add_titles(json_t *value, const struct kt_keyring_info *info)
     json_object_set_new(value, "inactivekeys", inactive);
 }
 
-static bool print_json(const struct kt_view *view, struct kt_error *err)
+static bool print_json(const struct kt_view *view, const struct kt_status_cluster *cluster, struct kt_error *err)
 {
     json_t *value = kt_json_new("Status");
     if (!value)
@@ -155,13 +135,10 @@ static bool print_json(const struct kt_view *view, struct kt_error *err)
         json_object_set_new(value, "inactivekeys", json_array());
     }
     json_object_set_new(value, "node", kt_json_text(view->config->node));
-    /* No API server was asked: nothing is claimed of their hashes. */
-    json_object_set_new(value, "hashmatch", json_false());
-    json_object_set_new(value, "hasherror", json_string("no API server was seen"));
+    kt_status_cluster_json(value, cluster);
     json_object_set_new(value, "keyring", kt_view_json_keyring(view));
     json_object_set_new(value, "keys", kt_view_json_keys(view));
     json_object_set_new(value, "daemon", kt_view_json_daemon(view));
-    json_object_set_new(value, "apiServers", json_array());
     return kt_json_print(value, err);
 }
 
@@ -173,9 +150,12 @@ int kt_command_status(int argc, char **argv)
     kt_command_parse(&line, argc, argv);
     struct kt_error err = KT_ERROR_INIT;
     KT_CLEANUP(kt_view_done) struct kt_view view = {0};
-    if (!kt_view_get(&line.options, arguments.wait_s, &view, &err))
+    KT_CLEANUP(kt_status_cluster_done) struct kt_status_cluster cluster = {.look = NULL};
+    if (!kt_view_get(&line.options, arguments.wait_s, &view, &err) ||
+        !kt_status_cluster_get(&line.options, &view, &cluster, &err))
         return kt_print_error(&line.options, &err);
-    bool printed = line.options.json ? print_json(&view, &err) : print_text(&line.options, &view, &err);
+    bool printed =
+        line.options.json ? print_json(&view, &cluster, &err) : print_text(&line.options, &view, &cluster, &err);
     if (!printed)
         return kt_print_error(&line.options, &err);
     if (kt_view_healthy(&view, &err))

@@ -16,7 +16,8 @@ enum {
     OPTION_FORCE,
     OPTION_TIMEOUT,
     OPTION_FINGERPRINT,
-    OPTION_TO_COME
+    OPTION_API_SERVER,
+    OPTION_CLUSTER /* and enum kt_cluster_option */
 };
 
 #define TIMEOUT_DEFAULT_S 30u
@@ -35,28 +36,24 @@ static const struct argp_option common_options[] = {
     {.name = "yes", .key = OPTION_YES, .doc = "Do not ask"},
     {.name = "dry-run", .key = OPTION_DRY_RUN, .doc = "Say what would be done and change nothing"},
     {.name = "force", .key = OPTION_FORCE, .doc = "Override a gate; says which, and what it risks"},
-    {.name = "timeout", .key = OPTION_TIMEOUT, .arg = "SECONDS", .doc = "Give up after so long (default 30)"},
+    {.name = "timeout",
+     .key = OPTION_TIMEOUT,
+     .arg = "SECONDS",
+     .doc = "Give up after so long (default 30; rotation: 300)"},
     {.name = "fingerprint",
      .key = OPTION_FINGERPRINT,
      .arg = "HEX",
      .doc = "What a fingerprint must be, where one is to be compared"},
     {.name = "verbose", .key = 'v', .doc = "Show more"},
-/* Options of the commands that a later release brings. */
-#define TO_COME(option)                                                               \
-    {                                                                                 \
-        .name = option, .key = OPTION_TO_COME, .arg = "VALUE", .flags = OPTION_HIDDEN \
-    }
-    TO_COME("kubeconfig"),
-    TO_COME("context"),
-    TO_COME("api-server"),
-    TO_COME("encryption-config"),
-    TO_COME("etcd-endpoints"),
-    TO_COME("etcd-cacert"),
-    TO_COME("etcd-cert"),
-    TO_COME("etcd-key"),
-    TO_COME("etcd-prefix"),
-    TO_COME("etcd-servers-overrides"),
-#undef TO_COME
+    {.name = "api-server",
+     .key = OPTION_API_SERVER,
+     .arg = "URL",
+     .doc = "An API server that is not found by itself; may be repeated",
+     .group = 1},
+#define CLUSTER(field, option, argument, text) \
+    {.name = option, .key = OPTION_CLUSTER + KT_CLUSTER_##field, .arg = argument, .doc = text, .group = 1},
+#include "admin/cluster_options.def"
+#undef CLUSTER
     {0},
 };
 
@@ -112,15 +109,20 @@ static error_t take_common(int key, char *arg, struct argp_state *state)
         return 0;
     case 'o':
         return take_output(options, arg, state);
-    case OPTION_TO_COME:
-        options->to_come = true;
-        return refuse(options, state, "this release does not have that option yet");
+    case OPTION_API_SERVER:
+        if (options->n_api_servers == KT_ARRAY_LEN(options->api_servers))
+            return refuse(options, state, "--api-server: 64 of them at most");
+        options->api_servers[options->n_api_servers++] = arg;
+        return 0;
     case OPTION_TIMEOUT:
         return parse_seconds(arg, &options->timeout_s)
                    ? 0
                    : refuse(options, state, "--timeout is a whole number of seconds from 1 to 86400");
     default:
-        return ARGP_ERR_UNKNOWN;
+        if (key < OPTION_CLUSTER || key >= OPTION_CLUSTER + KT_CLUSTER_COUNT)
+            return ARGP_ERR_UNKNOWN;
+        options->cluster[key - OPTION_CLUSTER] = arg;
+        return arg[0] ? 0 : refuse(options, state, "an option that names a file or an address has no value");
     }
 }
 
@@ -234,7 +236,7 @@ static int wrong_use(const struct kt_command_line *line)
 {
     const struct kt_options options = {.json = true};
     struct kt_error err = KT_ERROR_INIT;
-    kt_fail(&err, line->options.to_come ? KT_E_UNSUPPORTED : KT_E_USAGE, "%s",
+    kt_fail(&err, KT_E_USAGE, "%s",
             line->options.wrong ? line->options.wrong
                                 : "an option that this command does not have, or one without its value");
     kt_error_hint(&err, "keyturn %s --help shows what it takes", line->command->name);
@@ -251,7 +253,7 @@ void kt_command_parse(struct kt_command_line *line, int argc, char **argv)
         .doc = line->command->summary,
         .children = children,
     };
-    line->options.timeout_s = TIMEOUT_DEFAULT_S;
+    line->options.timeout_s = line->timeout_s > 0 ? line->timeout_s : TIMEOUT_DEFAULT_S;
     line->options.command = line->command->name;
     argp_err_exit_status = kt_code_exit(KT_E_USAGE);
     const bool quiet = kt_command_wants_json(argc, argv) && !wants_help(argc, argv);

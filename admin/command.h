@@ -8,20 +8,30 @@
 #include <argp.h>
 #include <jansson.h>
 
+/* Options that are a text each: cluster_options.def. */
+enum kt_cluster_option {
+#define CLUSTER(field, option, argument, text) KT_CLUSTER_##field,
+#include "admin/cluster_options.def"
+#undef CLUSTER
+    KT_CLUSTER_COUNT,
+};
+
 /* Options that more than one command takes (keyturn(1), COMMON OPTIONS). */
 struct kt_options {
-    const char *command;     /* "node approve" */
-    const char *config;      /* --config; NULL: not given */
-    const char *key_file;    /* --key-file FILE or - */
-    bool json;               /* -o json */
-    bool yes;                /* --yes */
-    bool dry_run;            /* --dry-run */
-    bool force;              /* --force */
-    bool verbose;            /* -v */
-    unsigned timeout_s;      /* --timeout; default 30 */
-    const char *fingerprint; /* --fingerprint HEX */
-    const char *wrong;       /* what was wrong with them; NULL: nothing that has words */
-    bool to_come;            /* one was given that a later release brings */
+    const char *command;                   /* "node approve" */
+    const char *config;                    /* --config; NULL: not given */
+    const char *key_file;                  /* --key-file FILE or - */
+    bool json;                             /* -o json */
+    bool yes;                              /* --yes */
+    bool dry_run;                          /* --dry-run */
+    bool force;                            /* --force */
+    bool verbose;                          /* -v */
+    unsigned timeout_s;                    /* --timeout; default 30 */
+    const char *fingerprint;               /* --fingerprint HEX */
+    const char *wrong;                     /* what was wrong with them; NULL: nothing that has words */
+    const char *cluster[KT_CLUSTER_COUNT]; /* NULL: not given */
+    const char *api_servers[KT_API_SERVERS_MAX];
+    size_t n_api_servers;
 };
 extern const struct argp kt_options_argp;
 /* Of common options and of those to come, abbreviated or in a cluster too: whether it takes the next word as a value.
@@ -73,6 +83,7 @@ struct kt_command_line {
     /* Called for each of `own` (key) and for arguments (key ARGP_KEY_ARG). ARGP_ERR_UNKNOWN: too many. */
     error_t (*take)(int key, char *arg, void *closure);
     void *closure;
+    unsigned timeout_s; /* where --timeout is not given; 0: 30 */
     struct kt_options options;
 };
 /* Whether they ask for JSON, where they cannot be parsed, or not yet: the last -o counts, as it does when parsed. */

@@ -145,6 +145,18 @@ class ApiServer:
             self.server.stop(number)
 
 
+def write_kubeconfig(path, servers):
+    """For the first of them, with the certificates of all, beside it."""
+    ca = path.parent / "ca.pem"
+    ca.write_text("".join((api.dir / "apiserver.crt").read_text() for api in servers))
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({
+        "current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "clusters": [{"name": "x", "cluster": {"server": f"https://127.0.0.1:{servers[0].port}",
+                                               "certificate-authority": "ca.pem"}}],
+        "users": [{"name": "x", "user": {"token": servers[0].token}}]}))
+
+
 class Client:
     """A connection for each request, or, with keep, one for all; each thread has a client of its own."""
 

@@ -17,7 +17,7 @@ import threading
 import time
 
 import harness
-from cluster import ApiServer, EncryptedObject, Etcd
+from cluster import ApiServer, EncryptedObject, Etcd, write_kubeconfig
 from daemon import Daemon
 from harness import BUILD, proved, wait_for
 
@@ -106,12 +106,8 @@ class ApiServers(harness.Case):
 
     @classmethod
     def write_kubeconfig(cls, port):
-        ca = cls.kubeconfig.parent / "ca.pem"
-        ca.write_text("".join((api.dir / "apiserver.crt").read_text() for api in (cls.a, cls.b)))
-        cls.kubeconfig.write_text(json.dumps({
-            "current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-            "clusters": [{"name": "x", "cluster": {"server": f"https://127.0.0.1:{port}", "certificate-authority": "ca.pem"}}],
-            "users": [{"name": "x", "user": {"token": cls.a.token}}]}))
+        write_kubeconfig(cls.kubeconfig, (cls.a, cls.b))
+        cls.kubeconfig.write_text(cls.kubeconfig.read_text().replace(f":{cls.a.port}\"", f":{port}\""))
 
     def call(self, *words, status=0):
         run = subprocess.run([KUBE_CALL, "--kubeconfig", self.kubeconfig, *map(str, words)], capture_output=True, text=True,

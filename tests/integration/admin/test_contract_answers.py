@@ -67,16 +67,29 @@ class Commands(Installed):
                 self.expect(self.keyturn("--config", self.config, "--yes", *name.split(), "-o", "json"), 2, "UNSUPPORTED")
                 self.expect(self.keyturn("-o", "json", *name.split()), 2, "UNSUPPORTED")
 
-    def test_options_to_come_say_so(self):
+    def test_cluster_options_are_taken_by_all(self):
+        self.found()
         for option in re.findall(r"--[a-z-]+", OPTIONS):
-            for words in (["status", option, "F"], [option, "F", "status"], ["key", "list", f"{option}=F"],
-                          [option, "F", "keyring", "show"]):
+            for words in (["key", "list", f"{option}=https://F:1"], [option, "https://F:1", "keyring", "show"],
+                          ["node", "list", option, "https://F:1", option, "https://G:2"]):
                 with self.subTest(words=words):
-                    self.assertIn("this release does not have that option yet", self.fails(2, "UNSUPPORTED", *words))
+                    self.expect(self.here(*words), 0)
             for words in (["census", option, "F"], [option, "F", "census"], [f"{option}=F", "config", "diff"]):
                 with self.subTest(words=words):
                     self.assertIn("this release does not have that command yet", self.fails(2, "UNSUPPORTED", *words))
-        self.assertIn("option", self.fails(2, "UNSUPPORTED", "keyring", "offer", "FILE", "--api-server", "U", "--api-server", "V"))
+        self.assertIn("64", self.fails(2, "USAGE", "status", *["--api-server", "https://F:1"] * 65))
+
+    def test_what_is_named_must_be_there(self):
+        self.found()
+        with self.serving():
+            missing = self.work / "none"
+            for words, code, status in (
+                    (["--kubeconfig", missing], "IO", 1), (["--api-server", "http://F:1"], "CONFIG", 2),
+                    (["--etcd-endpoints", "F"], "CONFIG", 2), (["--etcd-endpoints", f"unix://{missing}"], "UNREACHABLE", 7)):
+                with self.subTest(words=words):
+                    self.expect(self.here("status", *words, "-o", "json"), status, code)
+            said = self.expect(self.here("status"), 0).stdout
+            self.assertIn("Server Encryption Hashes: unknown\n", said)
 
     def test_all_that_read_answer_in_json(self):
         self.found()
