@@ -10,6 +10,10 @@ const struct kt_command kt_commands[] = {
     {"init", "", "Make a keyring, its first key, its recovery key and keyturn.yaml", kt_command_init},
     {"status", "", "Show stage, keys and what serves them", kt_command_status},
     {"probe", "", "Wrap and unwrap one random DEK seed over the KMS socket", kt_command_probe},
+    {"prepare", "", "Append a new key, which decrypts and does not encrypt yet", kt_command_prepare},
+    {"rotate", "", "Have every API server encrypt with the new key", kt_command_rotate},
+    {"reencrypt", "", "Rewrite what is stored under the old keys", kt_command_reencrypt},
+    {"rotate-keys", "", "The three in one", kt_command_rotate_keys},
     {"key list", "", "List the keys of the keyring, in order", kt_command_key_list},
     {"key import", "", "Take a key that comes from elsewhere into the keyring", kt_command_key_import},
     {"keyring show", "", "Show what the keyring says, without secrets", kt_command_keyring_show},
@@ -37,9 +41,8 @@ const struct kt_command kt_commands[] = {
 };
 
 const char *const kt_commands_to_come[] = {
-    "prepare",         "rotate",      "reencrypt",     "rotate-keys", "retire",      "enable",
-    "disable",         "migrate",     "census",        "doctor",      "config diff", "config apply",
-    "config rollback", "config wire", "config unwire", "key restore", "sync",        NULL,
+    "retire",       "enable",          "disable",     "migrate",       "census",      "doctor", "config diff",
+    "config apply", "config rollback", "config wire", "config unwire", "key restore", "sync",   NULL,
 };
 
 static const char usage_text[] = "Usage: keyturn COMMAND [OPTION...]\n"

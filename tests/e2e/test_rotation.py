@@ -2,13 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rotation of kms keys on a real kube-apiserver and etcd: prepare, rotate, and what etcd holds then."""
 
+import contextlib
 import hashlib
+import json
 import secrets
 import signal
+import subprocess
+import time
 
 import harness
 from cluster import Cluster, EncryptedObject, write_kubeconfig
 from daemon import Daemon
+from harness import KEYTURN, proved, wait_for
 
 
 KEYS = "Active  Key Type  Name\n------  --------  ----\n"
@@ -67,6 +72,96 @@ class Rotation(harness.Case):
                                   "keyIdHash": sha256(self.daemon.key_id()), "configHash": sha256(self.config.read_bytes()),
                                   "current": True, "reachable": True})
         self.assertRegex(self.keyturn("status", "-v").stdout, r"(?m)^API server: \S+ https://127.0.0.1:\d+, current, ")
+
+    def lines(self):
+        return [json.loads(line) for line in (self.daemon.state / "audit.log").read_text().splitlines()]
+
+    def names(self):
+        return [(key["name"], key["state"]) for key in self.daemon.status()["keys"]]
+
+    def test_2_prepare(self):
+        before = self.daemon.key_id()
+        plan = self.keyturn("prepare", "--dry-run").stdout
+        self.assertRegex(plan, r"(?m)^ 1  start +write a generation: remember the API servers that were seen\n"
+                               r" 2  start +write a generation: add a new key, last$")
+        self.assertEqual(self.names(), [("kmskey", "active")])
+        self.assertIn("incorrect stage: start found on node", self.keyturn("rotate", status=3).stderr)
+        self.assertEqual(self.keyturn("prepare").stdout, "prepare completed successfully\n")
+        (first, *_), (name, state) = self.names()
+        self.assertEqual((first, state), ("kmskey", "ready"))
+        self.assertRegex(name, r"^kmskey-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        self.assertEqual(self.daemon.key_id(), before)
+        again = self.keyturn("prepare", "-o", "json").json()
+        self.assertEqual((again["kind"], again["command"], again["changed"], again["stage"], again["served"]),
+                         ("Rotation", "prepare", False, "prepare", True))
+        self.assertEqual(self.keyturn("prepare", "--cancel").stdout, "prepare canceled\n")
+        self.assertEqual(self.names(), [("kmskey", "active"), (name, "retiring")])
+        self.keyturn("prepare")
+        self.assertEqual(len(self.names()), 3)
+        self.assertEqual([line["command"] for line in self.lines()],
+                         ["init", "prepare", "prepare", "prepare --cancel", "prepare"])
+
+    def test_3_rotate(self):
+        old, begun = self.daemon.key_id(), time.monotonic()
+        with self.rotating("rotate") as run:
+            def under_new_key():
+                self.assertIsNone(run.poll() or None, "rotate failed")
+                fresh = self.daemon.key_id()
+                return fresh != old and self.store(f"new-{secrets.token_hex(4)}") == fresh
+            wait_for("an object is stored under the new key", under_new_key, 120, 0.2)
+            first = time.monotonic() - begun
+            said, progress = run.communicate(timeout=300)
+        self.assertEqual((run.returncode, said), (0, "rotate completed successfully\n"), progress)
+        seconds, fresh = time.monotonic() - begun, self.daemon.key_id()
+        self.assertRegex(progress, r"keyturn: waiting for \d+ s: rotate: expected every API server has been told the new key_id")
+        self.assertEqual(EncryptedObject(self.canary()).key_id, fresh)
+        self.assertEqual(EncryptedObject(self.cluster.etcd.secret("first")).key_id, old)
+        self.read_all()
+        self.assertEqual(self.store("after"), fresh)
+        begun = time.monotonic()
+        self.assertEqual(self.keyturn("rotate").stdout, "rotate completed successfully\n")
+        proved(f"rotate: the first object under the new key {first:.1f} s after it was started, done after {seconds:.1f} s, "
+               f"again {time.monotonic() - begun:.1f} s; what was stored before is read")
+
+    @contextlib.contextmanager
+    def rotating(self, *words):
+        run = subprocess.Popen(
+            [KEYTURN, *words, "--config", self.daemon.config, "--kubeconfig", self.kubeconfig, "--encryption-config", self.config,
+             "--etcd-endpoints", self.cluster.etcd.url()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True)
+        try:
+            yield run
+        finally:
+            run.kill()
+            run.wait()
+
+    def canary(self):
+        """What etcd holds of it; there is one API server, so one canary."""
+        path = "/api/v1/namespaces/kube-system/secrets?labelSelector=app.kubernetes.io/managed-by%3Dkeyturn"
+        item, = self.cluster.api.client().get(path)[1]["items"]
+        return self.cluster.etcd.secret(item["metadata"]["name"], "kube-system")
+
+    def test_4_stops_where_objects_are_to_be_rewritten(self):
+        for command in ("reencrypt", "rotate-keys"):
+            answer = self.keyturn(command, "-o", "json", status=2)
+            self.assertEqual(answer.error()["code"], "UNSUPPORTED")
+            self.assertIn("does not rewrite it yet", answer.error()["message"])
+        self.assertEqual(self.daemon.status()["stage"], "rotate")
+        self.assertIn("incorrect stage: rotate found on node", self.keyturn("prepare", status=3).stderr)
+        said = self.keyturn("prepare", "--force", "--yes").stderr
+        self.assertIn("Risk: the rotation under way is left where it is", said)
+        self.assertEqual(self.lines()[-1]["command"], "prepare --force")
+        self.keyturn("audit", "verify")
+
+    def test_5_by_the_metric_of_writes(self):
+        """Where nobody may look into the store."""
+        old = self.daemon.key_id()
+        self.assertEqual(self.keyturn("rotate", store=False).stdout, "rotate completed successfully\n")
+        fresh = self.daemon.key_id()
+        self.assertNotEqual(fresh, old)
+        self.assertEqual(EncryptedObject(self.canary()).key_id, fresh)
+        self.read_all()
+        self.assertIn("Server Encryption Hashes: All hashes match\n", self.keyturn("status").stdout)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prepare, rotate, reencrypt, rotate-keys. */
+#include "admin/rotation_run.h"
+#include "base/printable.h"
+#include "rotation/texts.h"
+
+#include <stdio.h>
+
+enum { OPTION_CANCEL = 0x200 };
+
+static const struct argp_option prepare_options[] = {
+    {.name = "cancel", .key = OPTION_CANCEL, .doc = "Take the prepared key back"},
+    {0},
+};
+
+static error_t take_prepare(int key, char *arg, void *closure)
+{
+    struct kt_order *order = closure;
+    (void)arg;
+    if (key != OPTION_CANCEL)
+        return ARGP_ERR_UNKNOWN;
+    order->kind = KT_ORDER_CANCEL;
+    return 0;
+}
+
+/* A step of the plan in words: what is written, or what is waited for. */
+static void plan_text(const struct kt_plan_line *line, char *ret, size_t cap)
+{
+    if (line->step == KT_STEP_GENERATION)
+        snprintf(ret, cap, "write a generation: %s", kt_recipe_text(line->recipe));
+    else
+        snprintf(ret, cap, "%s, until %s", kt_step_text(line->step), kt_gate_expected(line->gate));
+}
+
+static void print_plan(const struct kt_rotation *rotation)
+{
+    char text[256];
+    if (rotation->n_plan == 0)
+        puts("Nothing is left to do.");
+    for (size_t i = 0; i < rotation->n_plan; i++) {
+        plan_text(&rotation->plan[i], text, sizeof(text));
+        printf("%2zu  %-18s  %s\n", i + 1, kt_stage_text(rotation->plan[i].stage), text);
+    }
+}
+
+static json_t *plan_json(const struct kt_rotation *rotation)
+{
+    json_t *steps = json_array();
+    for (size_t i = 0; steps && i < rotation->n_plan; i++) {
+        const struct kt_plan_line *line = &rotation->plan[i];
+        json_array_append_new(steps, json_pack("{s:s,s:s,s:s,s:s}", "stage", kt_stage_text(line->stage), "step",
+                                               kt_step_text(line->step), "gate", kt_gate_text(line->gate), "change",
+                                               line->recipe != KT_RECIPE_NONE ? kt_recipe_text(line->recipe) : ""));
+    }
+    return steps;
+}
+
+static json_t *done_json(const struct kt_rotation *rotation)
+{
+    json_t *steps = json_array();
+    for (size_t i = 0; steps && i < rotation->n_done; i++)
+        json_array_append_new(steps, json_pack("{s:I,s:s}", "generation", (json_int_t)rotation->done[i].generation,
+                                               "change", kt_recipe_text(rotation->done[i].recipe)));
+    return steps;
+}
+
+static json_t *forced_json(const struct kt_rotation *rotation)
+{
+    json_t *gates = json_array();
+    for (unsigned gate = 0; gates && gate < KT_GATE_COUNT; gate++) {
+        if ((rotation->confirmed & UINT64_C(1) << gate) != 0)
+            json_array_append_new(gates,
+                                  json_pack("{s:s,s:s}", "gate", kt_gate_text(gate), "risk", kt_gate_risk(gate)));
+    }
+    return gates;
+}
+
+static bool print_json(const struct kt_rotation *rotation, struct kt_error *err)
+{
+    const struct kt_keyring_info *info = rotation->described.info;
+    json_t *value = kt_json_new("Rotation");
+    if (value) {
+        json_object_set_new(value, "command", json_string(kt_order_text(rotation->order.kind)));
+        json_object_set_new(value, "changed", json_boolean(rotation->n_done > 0));
+        json_object_set_new(value, "stage", json_string(kt_stage_text(info->stage)));
+        json_object_set_new(value, "membership", json_integer((json_int_t)info->membership));
+        json_object_set_new(value, "generation", json_integer((json_int_t)info->generation));
+        json_object_set_new(value, "served", json_boolean(rotation->served));
+        json_object_set_new(value, "generations", done_json(rotation));
+        json_object_set_new(value, "forced", forced_json(rotation));
+        if (rotation->options->dry_run)
+            json_object_set_new(value, "plan", plan_json(rotation));
+    }
+    return kt_json_print(value, err);
+}
+
+static bool print(const struct kt_rotation *rotation, struct kt_error *err)
+{
+    if (rotation->options->json)
+        return print_json(rotation, err);
+    if (rotation->options->dry_run)
+        print_plan(rotation);
+    else
+        puts(kt_rotation_success(rotation->order.kind));
+    return kt_output_done(err);
+}
+
+static int run(struct kt_command_line *line, struct kt_order *order, int argc, char **argv)
+{
+    struct kt_error err = KT_ERROR_INIT;
+    line->timeout_s = KT_ROTATION_TIMEOUT_S;
+    kt_command_parse(line, argc, argv);
+    KT_CLEANUP(kt_free_p) struct kt_rotation *rotation = calloc(1, sizeof(*rotation));
+    if (!rotation) {
+        kt_fail(&err, KT_E_NOMEM, "out of memory");
+        return kt_print_error(&line->options, &err);
+    }
+    bool done = kt_rotation_run(&line->options, order, rotation, &err) && print(rotation, &err);
+    kt_rotation_end(rotation);
+    return done ? 0 : kt_print_error(&line->options, &err);
+}
+
+int kt_command_prepare(int argc, char **argv)
+{
+    struct kt_order order = {.kind = KT_ORDER_PREPARE};
+    struct kt_command_line line = {
+        .command = kt_command_find("prepare"), .own = prepare_options, .take = take_prepare, .closure = &order};
+    return run(&line, &order, argc, argv);
+}
+
+int kt_command_rotate(int argc, char **argv)
+{
+    struct kt_order order = {.kind = KT_ORDER_ROTATE};
+    struct kt_command_line line = {.command = kt_command_find("rotate")};
+    return run(&line, &order, argc, argv);
+}
+
+int kt_command_reencrypt(int argc, char **argv)
+{
+    struct kt_order order = {.kind = KT_ORDER_REENCRYPT};
+    struct kt_command_line line = {.command = kt_command_find("reencrypt")};
+    return run(&line, &order, argc, argv);
+}
+
+int kt_command_rotate_keys(int argc, char **argv)
+{
+    struct kt_order order = {.kind = KT_ORDER_ROTATE_KEYS};
+    struct kt_command_line line = {.command = kt_command_find("rotate-keys")};
+    return run(&line, &order, argc, argv);
+}

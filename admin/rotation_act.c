@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a rotation does: generations, and what --force goes past. */
+#include "admin/fingerprint_ask.h"
+#include "admin/opener_local.h"
+#include "admin/rotation_run.h"
+#include "base/printable.h"
+
+#include <stdio.h>
+
+/* Another one was faster: what was made here counts nowhere. */
+static bool fail_overtaken(struct kt_error *err)
+{
+    if (err->code != KT_E_KEYRING_STALE)
+        return false;
+    kt_fail(err, KT_E_BUSY, "another one changed the keyring at the same time, and this one changed nothing");
+    return kt_error_hint(err, "keyturn status shows what it came to; keyturn audit who it was");
+}
+
+bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err)
+{
+    const struct kt_next *next = &rotation->next;
+    const struct kt_config *config = rotation->job.config;
+    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
+    struct kt_opener_request request;
+    struct kt_outcome outcome = {.changed = false};
+    kt_member_request(&rotation->job, KT_OPENER_EDIT, &request);
+    request.edits = next->edits;
+    request.n_edits = next->n_edits;
+    if (!kt_opener_local(config, config->path, &request, &answer, err))
+        return false;
+    if (!kt_member_install(&rotation->job, kt_bytes_view(&answer.document), &outcome, err))
+        return fail_overtaken(err);
+    rotation->changed = rotation->changed || next->recipe != KT_RECIPE_REMEMBER;
+    if (rotation->n_done < KT_ROTATION_DONE_MAX)
+        rotation->done[rotation->n_done++] =
+            (struct kt_rotation_done){.recipe = next->recipe, .generation = outcome.generation};
+    kt_progress_wrote(rotation);
+    return true;
+}
+
+bool kt_rotation_confirm(struct kt_rotation *rotation, struct kt_error *err)
+{
+    uint64_t anew = rotation->next.forced & ~rotation->confirmed;
+    for (unsigned gate = 0; gate < KT_GATE_COUNT; gate++) {
+        char question[512];
+        if ((anew & UINT64_C(1) << gate) == 0)
+            continue;
+        kt_progress_end(&rotation->progress);
+        snprintf(question, sizeof(question), "--force goes past %s, which expects: %s. Risk: %s.", kt_gate_text(gate),
+                 kt_gate_expected(gate), kt_gate_risk(gate));
+        if (!rotation->options->json)
+            fprintf(stderr, "%s\n", KT_PRINTABLE(question));
+        if (!rotation->options->dry_run && !kt_confirm(rotation->options, "Go on?", err))
+            return false;
+    }
+    rotation->confirmed |= anew;
+    return true;
+}
+
+void kt_rotation_why(const struct kt_rotation *rotation, struct kt_error *ret)
+{
+    const struct kt_look *look = rotation->look;
+    const struct kt_error *more = NULL;
+    kt_rotation_explain(&look->facts, &rotation->order, &rotation->next, ret);
+    if (rotation->next.gate == KT_GATE_SERVERS)
+        more = &look->no_servers;
+    if (rotation->next.gate == KT_GATE_WRITES)
+        more = &look->no_canary;
+    if (!more || more->code == KT_OK)
+        return;
+    struct kt_error whole = *ret;
+    (void)kt_error_hint(ret, "%.180s%s%.180s", more->message, whole.hint[0] ? "; " : "", whole.hint);
+}

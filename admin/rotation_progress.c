@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/rotation_run.h"
+#include "base/clock.h"
+#include "base/printable.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#define NS_PER_S     UINT64_C(1000000000)
+#define SAY_NS       (5 * NS_PER_S)
+#define LINE_MAX_LEN 1200u
+
+static size_t columns(void)
+{
+    struct winsize size = {.ws_col = 0};
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 20)
+        return 80;
+    return size.ws_col;
+}
+
+/* Cut between characters. */
+static size_t cut(const char *text, size_t max)
+{
+    size_t len = strlen(text);
+    if (len <= max)
+        return len;
+    for (len = max; len > 0 && ((unsigned char)text[len] & 0xc0u) == 0x80u;)
+        len--;
+    return len;
+}
+
+static void show(struct kt_progress *progress, const char *text)
+{
+    if (!progress->terminal) {
+        fprintf(stderr, "keyturn: %s\n", text);
+        return;
+    }
+    fprintf(stderr, "\r\033[K%.*s", (int)cut(text, columns() - 1), text);
+    fflush(stderr);
+    progress->shown = true;
+}
+
+static bool is_another(const struct kt_progress *progress, const struct kt_next *next)
+{
+    return progress->since_ns == 0 || progress->step != next->step || progress->gate != next->gate ||
+           progress->subject != next->subject;
+}
+
+void kt_progress_wait(struct kt_rotation *rotation)
+{
+    struct kt_progress *progress = &rotation->progress;
+    const struct kt_next *next = &rotation->next;
+    uint64_t now = kt_clock_monotonic_ns();
+    char line[LINE_MAX_LEN];
+    struct kt_error why;
+    if (is_another(progress, next)) {
+        progress->step = next->step;
+        progress->gate = next->gate;
+        progress->subject = next->subject;
+        progress->since_ns = now;
+        progress->said_ns = 0;
+    }
+    if (progress->quiet || (!progress->terminal && progress->said_ns > 0 && now - progress->said_ns < SAY_NS))
+        return;
+    kt_rotation_why(rotation, &why);
+    snprintf(line, sizeof(line), "waiting for %" PRIu64 " s: %s%s%s", (now - progress->since_ns) / NS_PER_S,
+             why.message, why.hint[0] ? "; " : "", why.hint);
+    progress->said_ns = now;
+    show(progress, KT_PRINTABLE(line));
+}
+
+void kt_progress_wrote(struct kt_rotation *rotation)
+{
+    const struct kt_rotation_done *done = &rotation->done[rotation->n_done > 0 ? rotation->n_done - 1 : 0];
+    if (rotation->progress.quiet)
+        return;
+    kt_progress_end(&rotation->progress);
+    fprintf(stderr, "keyturn: generation %" PRIu64 ": %s\n", done->generation, kt_recipe_text(done->recipe));
+}
+
+void kt_progress_end(struct kt_progress *progress)
+{
+    if (progress->shown)
+        fputs("\r\033[K", stderr);
+    progress->shown = false;
+}

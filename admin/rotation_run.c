@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/rotation_run.h"
+
+#include "admin/control_client.h"
+#include "admin/opener_local.h"
+#include "base/clock.h"
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NS_PER_S    UINT64_C(1000000000)
+#define NS_PER_MS   UINT64_C(1000000)
+#define LOOK_NS     (2 * NS_PER_S)
+#define ASK_DAEMON  5u
+#define OFFER_S     30u
+#define SIGNALS_MAX 3u
+
+static volatile sig_atomic_t interrupted;
+
+static void note_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+/* The second one does what it always does. */
+static void catch_signals(void)
+{
+    static const int numbers[SIGNALS_MAX] = {SIGINT, SIGTERM, SIGHUP};
+    const struct sigaction catcher = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND};
+    for (size_t i = 0; i < SIGNALS_MAX; i++) {
+        struct sigaction before;
+        (void)sigaction(numbers[i], NULL, &before);
+        if (before.sa_handler != SIG_IGN) /* as nohup(1) wants it */
+            (void)sigaction(numbers[i], &catcher, NULL);
+    }
+}
+
+/* ---- look ---- */
+
+static bool look(struct kt_rotation *r, struct kt_error *err)
+{
+    struct kt_error silent = KT_ERROR_INIT;
+    struct kt_opener_request request = {.op = KT_OPENER_DESCRIBE};
+    r->look_ns = kt_clock_monotonic_ns();
+    if (!kt_member_refresh(&r->job, err))
+        return false;
+    request.offered = kt_bytes_view(&r->job.state->current);
+    kt_opener_answer_done(&r->described);
+    r->described = (struct kt_opener_answer){.info = NULL};
+    if (!kt_opener_local(r->job.config, r->job.config->path, &request, &r->described, err))
+        return false;
+    KT_CLEANUP(kt_control_reply_free_p)
+    Keyturn__Control__V1__Reply *reply =
+        kt_control_ask(r->job.config, KT_CONTROL_STATUS, (struct kt_slice){.data = NULL}, ASK_DAEMON, &silent);
+    const Keyturn__Control__V1__Status *status = reply ? reply->status : NULL;
+    r->served = status && status->generation == r->described.info->generation;
+    if (!kt_look_take(r->look, r->described.info, status, err))
+        return false;
+    if (r->look->no_config.code == KT_OK)
+        return true;
+    return kt_error_copy(err, &r->look->no_config); /* what stands there is unknown, and part of every decision */
+}
+
+static void decide(struct kt_rotation *r)
+{
+    const struct kt_keyring_info *info = r->described.info;
+    enum kt_key_type type = r->order.new_type ? r->order.new_type : info->keys[0].type;
+    kt_rotation_key_name(info, type, r->look->facts.now, r->new_name);
+    r->order.new_name = r->new_name;
+    kt_rotation_next(&r->look->facts, &r->order, &r->next);
+    memcpy(r->order.rotating, r->next.rotating, sizeof(r->order.rotating));
+}
+
+/* ---- what this release leaves to a later one ---- */
+
+static bool no_file_yet(struct kt_error *err)
+{
+    kt_fail(err, KT_E_UNSUPPORTED,
+            "this takes a change of kube-apiserver's config file, which this release does not make yet");
+    return kt_error_hint(err, "it has to list the keys as the keyring does: compare it with keyturn config show");
+}
+
+static bool no_rewrite_yet(const struct kt_rotation *r, struct kt_error *err)
+{
+    kt_fail(err, KT_E_UNSUPPORTED,
+            "%s: what is written from now on is under the new key; what is stored under the old ones stays as it is, "
+            "and can be read: this release does not rewrite it yet",
+            kt_order_text(r->order.kind));
+    return kt_error_hint(err, "the old keys stay in the list, so nothing is lost");
+}
+
+static bool is_rewriting(const struct kt_next *next)
+{
+    return next->step == KT_STEP_CENSUS || next->step == KT_STEP_REWRITE || next->step == KT_STEP_REWRITE_ALL ||
+           (next->step == KT_STEP_GENERATION && next->recipe == KT_RECIPE_BEGIN);
+}
+
+/* Before anything is changed that would only be half of it. */
+static bool plan(struct kt_rotation *r, struct kt_error *err)
+{
+    r->n_plan = kt_rotation_plan(&r->look->facts, &r->order, r->plan);
+    for (size_t i = 0; i < r->n_plan; i++) {
+        if (r->plan[i].step == KT_STEP_CONFIG)
+            return no_file_yet(err);
+    }
+    return true;
+}
+
+/* ---- act ---- */
+
+/* The pace of the looks, not a wait for anything. */
+static void pause_until_look(const struct kt_rotation *r)
+{
+    uint64_t now = kt_clock_monotonic_ns();
+    if (!interrupted && now < r->look_ns + LOOK_NS)
+        (void)poll(NULL, 0, (int)((r->look_ns + LOOK_NS - now) / NS_PER_MS) + 1);
+}
+
+static bool fail_waiting(struct kt_rotation *r, const char *what, struct kt_error *err)
+{
+    kt_rotation_why(r, err);
+    if (r->next.step == KT_STEP_DONE || r->next.gate == KT_GATE_NONE)
+        kt_fail(err, KT_E_INCOMPLETE, "%s: not done yet", kt_order_text(r->order.kind));
+    err->code = KT_E_INCOMPLETE;
+    (void)kt_error_prefix(err, "%s", what);
+    char hint[sizeof(err->hint)];
+    memcpy(hint, err->hint, sizeof(hint));
+    return kt_error_hint(err, "run it again: it goes on from here%s%.300s", hint[0] ? "; " : "", hint);
+}
+
+static bool is_stale(const struct kt_rotation *r)
+{
+    return kt_clock_monotonic_ns() - r->look_ns > KT_ROTATION_STEP_S * NS_PER_S;
+}
+
+static bool act(struct kt_rotation *r, struct kt_error *err)
+{
+    unsigned canary_before = r->canary_before;
+    r->canary_before = 0;
+    switch (r->next.step) {
+    case KT_STEP_GENERATION:
+        return is_stale(r) || kt_rotation_write(r, err);
+    case KT_STEP_CANARY:
+        kt_progress_wait(r);
+        if (canary_before == r->next.subject + 1)
+            pause_until_look(r);
+        r->canary_before = r->next.subject + 1;
+        return kt_look_canary(r->look, r->next.subject, err);
+    case KT_STEP_POKE: /* each look asks every API server for /healthz/kms-providers */
+    case KT_STEP_WAIT:
+        kt_progress_wait(r);
+        pause_until_look(r);
+        return true;
+    case KT_STEP_CONFIG:
+        return no_file_yet(err);
+    default:
+        kt_fail(err, KT_E_UNSUPPORTED, "this takes a step that this release does not have yet: %s",
+                kt_step_text(r->next.step));
+        return kt_error_hint(err, "nothing is lost: what is listed stays listed");
+    }
+}
+
+/* One turn. *ret_done: nothing is left to do. */
+static bool turn(struct kt_rotation *r, bool *ret_done, struct kt_error *err)
+{
+    if (!look(r, err))
+        return false;
+    decide(r);
+    *ret_done = r->next.step == KT_STEP_DONE;
+    if (r->next.step == KT_STEP_REFUSE) {
+        kt_rotation_why(r, err);
+        return false;
+    }
+    if (!r->changed && r->n_plan == 0 && !plan(r, err))
+        return false;
+    if (!kt_rotation_confirm(r, err))
+        return false;
+    if (is_rewriting(&r->next))
+        return no_rewrite_yet(r, err);
+    if (*ret_done || r->options->dry_run)
+        return true;
+    if (interrupted)
+        return fail_waiting(r, "interrupted", err);
+    if (kt_clock_monotonic_ns() - r->begun_ns > r->options->timeout_s * NS_PER_S)
+        return fail_waiting(r, "out of time", err);
+    return act(r, err);
+}
+
+/* What was refused after a change was not refused as a whole; what failed because of ^Z or ^C, which the opener gets as
+ * well, failed by that. */
+static bool end(struct kt_rotation *r, struct kt_error *err)
+{
+    kt_progress_end(&r->progress);
+    if (interrupted && err->code != KT_E_INCOMPLETE) {
+        kt_fail(err, KT_E_INCOMPLETE, "interrupted");
+        return kt_error_hint(err, "run it again: it goes on from here");
+    }
+    if (r->changed && kt_code_exit(err->code) == kt_code_exit(KT_E_REFUSED))
+        err->code = KT_E_INCOMPLETE;
+    return false;
+}
+
+static bool loop(struct kt_rotation *r, struct kt_error *err)
+{
+    bool done = false;
+    while (!done) {
+        if (!turn(r, &done, err))
+            return end(r, err);
+        if (r->options->dry_run)
+            return true;
+    }
+    kt_progress_end(&r->progress);
+    return true;
+}
+
+static int take_lock(const struct kt_config *config, struct kt_error *err)
+{
+    char path[KT_KEYRING_PATH_MAX];
+    snprintf(path, sizeof(path), "%s/rotation.lock", config->state_dir);
+    int fd = kt_lock_take(AT_FDCWD, path, err);
+    if (fd < 0 && err->code == KT_E_BUSY) {
+        (void)kt_error_prefix(err, "another keyturn is changing keys");
+        kt_error_hint(err, "let it end; keyturn status shows what came of it");
+    }
+    return fd;
+}
+
+bool kt_rotation_run(const struct kt_options *options, const struct kt_order *order, struct kt_rotation *ret,
+                     struct kt_error *err)
+{
+    KT_CLEANUP(kt_fd_close_p) int lock = -1;
+    *ret = (struct kt_rotation){.options = options, .inner = *options, .order = *order};
+    snprintf(ret->command, sizeof(ret->command), "%s%s", kt_order_text(order->kind), options->force ? " --force" : "");
+    ret->order.force = options->force;
+    ret->inner.command = ret->command;
+    ret->inner.timeout_s = options->timeout_s < OFFER_S ? options->timeout_s : OFFER_S;
+    ret->progress.quiet = options->json;
+    ret->progress.terminal = isatty(STDERR_FILENO) == 1;
+    ret->begun_ns = kt_clock_monotonic_ns();
+    if (!kt_member_start(&ret->inner, &ret->job, err))
+        return false;
+    lock = options->dry_run ? -1 : take_lock(ret->job.config, err);
+    if (lock < 0 && !options->dry_run)
+        return false;
+    ret->look = kt_look_open(options, ret->job.config, err);
+    if (!ret->look)
+        return false;
+    catch_signals();
+    return loop(ret, err);
+}
+
+void kt_rotation_end(struct kt_rotation *rotation)
+{
+    kt_look_free(rotation->look);
+    kt_opener_answer_done(&rotation->described);
+    kt_member_done(&rotation->job);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commands that rotate: the loop look -> kt_rotation_next -> act of rotation/rotation.h, until it is done, refused,
+ * out of time (--timeout) or interrupted (SIGINT, SIGTERM, SIGHUP). Ended anywhere, also by kill -9, the same command
+ * run again goes on. One at a time: STATE/rotation.lock; and no generation is made over a keyring that is not the
+ * newest any more. KT_E_BUSY in both cases.
+ *
+ * In this release nothing is rewritten in the store and no config file is written: where one of both is next, it stops
+ * (KT_E_UNSUPPORTED), before the first change if that is known then.
+ */
+#pragma once
+
+#include "admin/look.h"
+#include "admin/member.h"
+
+#define KT_ROTATION_TIMEOUT_S 300u
+#define KT_ROTATION_DONE_MAX  32u
+
+/* What is shown while it waits: on a terminal one line that is written over, else a line every few seconds. */
+struct kt_progress {
+    bool quiet; /* JSON */
+    bool terminal;
+    bool shown; /* on the terminal, a line is there to be written over */
+    enum kt_step step;
+    enum kt_gate gate;
+    unsigned subject;
+    uint64_t since_ns; /* this step of this gate */
+    uint64_t said_ns;
+};
+
+struct kt_rotation_done {
+    enum kt_recipe recipe;
+    uint64_t generation;
+};
+
+struct kt_rotation {
+    const struct kt_options *options;
+    struct kt_options inner; /* of each step: how long the daemon has for an answer, and what the audit log says */
+    char command[KT_AUDIT_TEXT_MAX + 1];
+    struct kt_order order;
+    char new_name[KT_KEY_NAME_MAX + 1];
+    struct kt_member_job job;
+    struct kt_look *look;
+    struct kt_opener_answer described; /* the keyring as it was looked at */
+    struct kt_next next;
+    struct kt_progress progress;
+    bool changed;       /* a generation was written that changes keys or stage */
+    bool served;        /* the daemon has the newest generation */
+    uint64_t confirmed; /* gates that --force was confirmed for */
+    uint64_t begun_ns;
+    uint64_t look_ns;       /* when the newest look began */
+    unsigned canary_before; /* 1 + the API server that the last step was a canary through; 0: it was another step */
+    size_t n_done;
+    struct kt_rotation_done done[KT_ROTATION_DONE_MAX];
+    size_t n_plan; /* --dry-run */
+    struct kt_plan_line plan[KT_PLAN_MAX];
+};
+
+/* order: the kind and what belongs to it; force is taken from the options. */
+bool kt_rotation_run(const struct kt_options *options, const struct kt_order *order, struct kt_rotation *ret,
+                     struct kt_error *err) KT_MUST_CHECK;
+void kt_rotation_end(struct kt_rotation *rotation);
+
+/* For rotation_run.c. */
+bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK; /* the edits of next */
+bool kt_rotation_confirm(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
+void kt_rotation_why(const struct kt_rotation *rotation, struct kt_error *ret); /* kt_rotation_explain, and more */
+void kt_progress_wait(struct kt_rotation *rotation);
+void kt_progress_wrote(struct kt_rotation *rotation);
+void kt_progress_end(struct kt_progress *progress);
