@@ -39,13 +39,15 @@ struct kt_seen {
 struct kt_look {
     const struct kt_options *options;
     const struct kt_config *config;
-    struct kt_host *host;            /* NULL: no distribution is here */
-    struct kt_kube *kube;            /* NULL: no kubeconfig */
-    struct kt_etcd *etcd;            /* NULL: the store cannot be asked */
-    char prefix[1024];               /* of keys in the store; "": the default */
-    char config_file[PATH_MAX];      /* "": none is known */
-    uint64_t config_time;            /* of its last change, s */
-    char provider[KT_NAME_MAX + 1];  /* what our KMS provider is called there */
+    struct kt_host *host;           /* NULL: no distribution is here */
+    struct kt_kube *kube;           /* NULL: no kubeconfig */
+    struct kt_etcd *etcd;           /* NULL: the store cannot be asked */
+    char prefix[1024];              /* of keys in the store; "": the default */
+    char config_file[PATH_MAX];     /* "": none is known */
+    uint64_t config_time;           /* of its last change, s */
+    char provider[KT_NAME_MAX + 1]; /* what our KMS provider is called there */
+    bool compares; /* set it where the config file may come to be changed: keys of it are told by their bytes, too;
+                      takes this node's private half where there are any */
     enum kt_canary_kind canary_kind; /* of a resource that is encrypted with our keys */
     bool canary_possible;            /* there is one of those kinds */
     struct kt_error no_servers;      /* why API servers were not all seen; KT_OK */

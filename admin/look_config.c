@@ -4,6 +4,7 @@
  * keyring; where none does, the first one.
  */
 #include "admin/look.h"
+#include "admin/rendered.h"
 #include "base/file.h"
 #include "encconfig/validate.h"
 
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 
 struct items {
+    const struct kt_opener_answer *own; /* the keyring's inline keys */
     size_t n;
     bool ours; /* one of them is */
     int refs[KT_ROTATION_PROVIDERS_MAX];
@@ -28,13 +30,27 @@ static enum kt_key_type key_type(enum kt_encconfig_type type)
     return types[type];
 }
 
-/* By type and name, which is what stands in what is stored. */
-static int ref_of_key(const struct kt_look *look, enum kt_encconfig_type type, const char *name)
+/* Whether it is the keyring's key of that number, and not only called so. */
+static bool is_same(const struct kt_opener_answer *own, const char *id, const struct kt_encconfig_key *key)
+{
+    struct kt_error ignored = KT_ERROR_INIT;
+    KT_CLEANUP(kt_secret_free_p) struct kt_secret *bytes = kt_encconfig_key_secret(key, &ignored);
+    for (size_t i = 0; bytes && i < own->info->n_keys; i++) {
+        if (strcmp(own->info->keys[i].id, id) == 0)
+            return own->keys[i] && kt_secret_equal(own->keys[i], bytes);
+    }
+    return false;
+}
+
+/* By type and name, which is what stands in what is stored. own->info NULL: and by that alone. */
+static int ref_of_key(const struct kt_look *look, const struct kt_opener_answer *own, enum kt_encconfig_type type,
+                      const struct kt_encconfig_key *key)
 {
     const struct kt_keyring_info *info = look->info;
+    const char *name = key->name.text;
     for (size_t i = 0; i < info->n_keys && !info->keys[i].superseded; i++) {
         if (info->keys[i].type == key_type(type) && strcmp(info->keys[i].name, name) == 0)
-            return KT_REF_KEY(i);
+            return !own->info || is_same(own, info->keys[i].id, key) ? KT_REF_KEY(i) : KT_REF_STRANGER;
     }
     for (size_t i = 0; i < info->n_archive; i++) {
         if (info->archive[i].type == key_type(type) && strcmp(info->archive[i].name, name) == 0)
@@ -74,13 +90,14 @@ static void add_provider(struct kt_look *look, const struct kt_encconfig_provide
     for (enum kt_encconfig_type type = KT_ENCCONFIG_AESGCM; type <= KT_ENCCONFIG_SECRETBOX; type++) {
         const struct kt_encconfig_keys *keys = &provider->keys[type];
         for (size_t i = 0; provider->types[type] && i < keys->n; i++)
-            add(items, ref_of_key(look, type, keys->items[i].name.text));
+            add(items, ref_of_key(look, items->own, type, &keys->items[i]));
     }
 }
 
-static void read_entry(struct kt_look *look, const struct kt_encconfig_entry *entry, struct items *ret)
+static void read_entry(struct kt_look *look, const struct kt_opener_answer *own, const struct kt_encconfig_entry *entry,
+                       struct items *ret)
 {
-    *ret = (struct items){.n = 0};
+    *ret = (struct items){.own = own};
     for (size_t i = 0; i < entry->n_providers; i++)
         add_provider(look, &entry->providers[i], ret);
 }
@@ -103,14 +120,14 @@ static void see_resources(struct kt_look *look, const struct kt_encconfig_entry 
     }
 }
 
-static void take_entries(struct kt_look *look, const struct kt_encconfig *config)
+static void take_entries(struct kt_look *look, const struct kt_encconfig *config, const struct kt_opener_answer *own)
 {
     struct kt_facts_config *facts = &look->facts.config;
     struct items items;
     bool managed = false;
     look->canary_possible = false;
     for (size_t i = 0; i < config->n_entries; i++) {
-        read_entry(look, &config->entries[i], &items);
+        read_entry(look, own, &config->entries[i], &items);
         if (!items.ours)
             continue;
         if (managed && (items.n != facts->n_items || memcmp(items.refs, facts->items, items.n * sizeof(int)) != 0))
@@ -123,10 +140,32 @@ static void take_entries(struct kt_look *look, const struct kt_encconfig *config
     }
     if (managed || config->n_entries == 0)
         return;
-    read_entry(look, &config->entries[0], &items);
+    read_entry(look, own, &config->entries[0], &items);
     memcpy(facts->items, items.refs, items.n * sizeof(int));
     facts->n_items = items.n;
     see_resources(look, &config->entries[0]);
+}
+
+static bool has_inline(const struct kt_encconfig *config)
+{
+    for (size_t i = 0; i < config->n_entries; i++) {
+        for (size_t k = 0; k < config->entries[i].n_providers; k++) {
+            for (enum kt_encconfig_type t = KT_ENCCONFIG_AESGCM; t <= KT_ENCCONFIG_SECRETBOX; t++) {
+                if (config->entries[i].providers[k].types[t])
+                    return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool take(struct kt_look *look, const struct kt_encconfig *config, struct kt_error *err)
+{
+    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer own = {.info = NULL};
+    if (look->compares && has_inline(config) && !kt_rendered_keys(look->config, &own, err))
+        return false;
+    take_entries(look, config, &own);
+    return true;
 }
 
 static bool judge(struct kt_look *look, struct kt_slice text, struct kt_error *err)
@@ -146,9 +185,7 @@ static bool judge(struct kt_look *look, struct kt_slice text, struct kt_error *e
         kt_fail(err, KT_E_CONFIG, "%s is not valid", look->config_file);
     }
     kt_findings_done(&findings);
-    if (valid)
-        take_entries(look, config);
-    return valid;
+    return valid && take(look, config, err);
 }
 
 static bool hash(struct kt_slice bytes, uint8_t ret[KT_HASH_LEN], struct kt_error *err)

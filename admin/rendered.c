@@ -88,16 +88,21 @@ static bool render(const struct kt_config *config, bool masked, const struct kt_
     return ret->text != NULL;
 }
 
-bool kt_rendered_get(const struct kt_config *config, bool masked, struct kt_rendered *ret, struct kt_error *err)
+bool kt_rendered_keys(const struct kt_config *config, struct kt_opener_answer *ret, struct kt_error *err)
 {
-    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
     KT_CLEANUP(kt_free_p) struct kt_state *state = calloc(1, sizeof(*state));
-    *ret = (struct kt_rendered){.text = NULL};
     if (!state)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     if (!read_state(config, state, err))
         return false;
-    bool opened = open_keys(config, state, &answer, err);
+    bool opened = open_keys(config, state, ret, err);
     kt_state_done(state);
-    return opened && render(config, masked, &answer, ret, err);
+    return opened;
+}
+
+bool kt_rendered_get(const struct kt_config *config, bool masked, struct kt_rendered *ret, struct kt_error *err)
+{
+    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
+    *ret = (struct kt_rendered){.text = NULL};
+    return kt_rendered_keys(config, &answer, err) && render(config, masked, &answer, ret, err);
 }

@@ -20,3 +20,7 @@ struct kt_rendered {
 bool kt_rendered_get(const struct kt_config *config, bool masked, struct kt_rendered *ret,
                      struct kt_error *err) KT_MUST_CHECK;
 void kt_rendered_done(struct kt_rendered *rendered);
+
+/* The bytes of the keyring's inline keys, by index of answer->info->keys, as kt_rendered_get reads them; free with
+ * kt_opener_answer_done. */
+bool kt_rendered_keys(const struct kt_config *config, struct kt_opener_answer *ret, struct kt_error *err) KT_MUST_CHECK;

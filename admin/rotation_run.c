@@ -250,6 +250,7 @@ bool kt_rotation_run(const struct kt_options *options, const struct kt_order *or
     ret->look = kt_look_open(options, ret->job.config, err);
     if (!ret->look)
         return false;
+    ret->look->compares = true;
     catch_signals();
     return loop(ret, err);
 }

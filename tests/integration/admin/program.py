@@ -153,9 +153,14 @@ class Case(unittest.TestCase):
         self.recovery = self.work / "recovery"
         self.config = self.dir / "keyturn.yaml"
 
+    def environment(self, env=None):
+        """No cluster of whoever runs the tests is in it."""
+        own = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
+        return {**own, "HOME": str(self.work), **(env or {})}
+
     def keyturn(self, *arguments, env=None, stdin="", **more):
         return subprocess.run([self.program, *map(str, arguments)], capture_output=True, text=True, input=stdin, timeout=120,
-                              env={**os.environ, **(env or {})}, start_new_session=True, **more)
+                              env=self.environment(env), start_new_session=True, **more)
 
     def init(self, *more, env=None):
         return self.keyturn("init", "--dir", self.dir, "--yes", "--recovery-out", self.recovery, *more, env=env)
