@@ -9,6 +9,7 @@
  *   usage                                    how many encryptions each key has behind it (keeper)
  *   opener/                                  the opener's own folder (node.key)
  *   lock
+ *   rotation.lock                            whoever rotates holds it, so that there is one at a time (keyturn)
  *
  * An install is: the present keyring into superseded/ where it is still needed, keyring.yaml, the lines of the audit
  * log that it brings, floor, then the removal of superseded files that are not needed any more. Killed at any point,

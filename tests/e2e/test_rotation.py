@@ -15,7 +15,6 @@ from cluster import Cluster, EncryptedObject, write_kubeconfig
 from daemon import Daemon
 from harness import KEYTURN, proved, wait_for
 
-
 KEYS = "Active  Key Type  Name\n------  --------  ----\n"
 
 
@@ -110,6 +109,7 @@ class Rotation(harness.Case):
                 return fresh != old and self.store(f"new-{secrets.token_hex(4)}") == fresh
             wait_for("an object is stored under the new key", under_new_key, 120, 0.2)
             first = time.monotonic() - begun
+            self.assertEqual(self.keyturn("rotate", "-o", "json", status=5).error()["code"], "BUSY")
             said, progress = run.communicate(timeout=300)
         self.assertEqual((run.returncode, said), (0, "rotate completed successfully\n"), progress)
         seconds, fresh = time.monotonic() - begun, self.daemon.key_id()
@@ -125,15 +125,14 @@ class Rotation(harness.Case):
 
     @contextlib.contextmanager
     def rotating(self, *words):
-        run = subprocess.Popen(
-            [KEYTURN, *words, "--config", self.daemon.config, "--kubeconfig", self.kubeconfig, "--encryption-config", self.config,
-             "--etcd-endpoints", self.cluster.etcd.url()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True)
-        try:
-            yield run
-        finally:
-            run.kill()
-            run.wait()
+        with subprocess.Popen(
+                [KEYTURN, *words, "--config", self.daemon.config, "--kubeconfig", self.kubeconfig, "--encryption-config",
+                 self.config, "--etcd-endpoints", self.cluster.etcd.url()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True) as run:
+            try:
+                yield run
+            finally:
+                run.kill()
 
     def canary(self):
         """What etcd holds of it; there is one API server, so one canary."""
@@ -153,9 +152,20 @@ class Rotation(harness.Case):
         self.assertEqual(self.lines()[-1]["command"], "prepare --force")
         self.keyturn("audit", "verify")
 
-    def test_5_by_the_metric_of_writes(self):
-        """Where nobody may look into the store."""
+    def test_5_killed_and_by_the_metric_of_writes(self):
+        """Where nobody may look into the store. The first run is killed (-9) in the middle, the next is interrupted."""
         old = self.daemon.key_id()
+        with self.rotating("rotate") as run:
+            wait_for("the new key is the active one", lambda: self.daemon.key_id() != old, 60)
+            run.kill()
+            run.wait()
+        with self.rotating("rotate") as run:
+            line = run.stderr.readline()
+            self.assertIn("waiting for 0 s: rotate: expected", line)
+            run.send_signal(signal.SIGINT)
+            said = run.communicate(timeout=60)[1]
+        self.assertEqual(run.returncode, 4, said)
+        self.assertRegex(said, r"keyturn: interrupted: rotate: expected .*\n  run it again: it goes on from here; ")
         self.assertEqual(self.keyturn("rotate", store=False).stdout, "rotate completed successfully\n")
         fresh = self.daemon.key_id()
         self.assertNotEqual(fresh, old)
