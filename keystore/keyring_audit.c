@@ -36,7 +36,15 @@ static void fill_claim(const struct kt_audit_claim *claim, struct kt_audit_claim
     kt_audit_clean(claim->who.sudo, ret->who.sudo);
 }
 
-static bool fill(const struct kt_keyring *draft, const struct kt_audit_change *change, struct kt_audit_line *ret,
+/* Whoever wrote the last number that there is must not have the last word. */
+static void begin_anew(struct kt_keyring *draft, struct kt_audit_prefix *last)
+{
+    draft->audit.n = 0;
+    memset(draft->info.audit_head, 0, KT_HASH_LEN);
+    last->seq = 0;
+}
+
+static bool fill(struct kt_keyring *draft, const struct kt_audit_change *change, struct kt_audit_line *ret,
                  struct kt_error *err)
 {
     struct kt_audit_prefix last = {.seq = 0};
@@ -44,7 +52,7 @@ static bool fill(const struct kt_keyring *draft, const struct kt_audit_change *c
     if (!kt_audit_tail_check(&draft->audit, draft->info.audit_head, &last, err))
         return false;
     if (last.seq >= KT_NUMBER_MAX)
-        return kt_fail(err, KT_E_REFUSED, "the audit log has reached the highest number that a line can have");
+        begin_anew(draft, &last);
     ret->seq = last.seq + 1;
     memcpy(ret->prev, draft->info.audit_head, KT_HASH_LEN);
     ret->time = draft->info.written;

@@ -203,6 +203,9 @@ func (d *draft) announce() error {
 	if err != nil {
 		return err
 	}
+	if last.seq >= numberMax {
+		d.list.audit, last, head = nil, &prefix{}, make([]byte, 32)
+	}
 	line := &auditLine{V: 1, Seq: last.seq + 1, Prev: textHash(head), Time: d.list.written.Format(timeLayout),
 		Keyring: hex.EncodeToString(d.members.keyring), Event: d.event, Subject: d.subject, Command: "keyring-go",
 		Node: d.list.writer, Before: d.before, After: *stateOf(&d.members, &d.list)}

@@ -272,11 +272,57 @@ static void test_a_keyring_without_lines(void **state)
     fixture_done(&f);
 }
 
+static void put_head(char *list, const char *line, size_t len)
+{
+    static const char label[] = "auditHead: ";
+    uint8_t hash[KT_HASH_LEN] = {0};
+    char text[KT_HASH_TEXT_LEN] = "";
+    char *at = strstr(list, label);
+    assert_non_null(at);
+    assert_true(kt_audit_hash(KT_SLICE(line, len), hash, NULL));
+    kt_hash_format(hash, text);
+    memcpy(at + strlen(label), text, strlen(text));
+}
+
+/* A member may write the highest number; whoever comes after can still write. */
+static void test_the_highest_number(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct forgery forgery;
+    static const uint8_t zeros[KT_HASH_LEN];
+    const struct kt_edit edit = {.kind = KT_EDIT_STAGE, .stage = KT_STAGE_PREPARE};
+    fixture_init(&f);
+    forgery_init(&forgery, &f);
+    forgery_replace(&forgery.list, "\"seq\":1,", "\"seq\":9007199254740992,");
+    const char *line = strstr(forgery.list, "\n- '{\"v\"");
+    assert_non_null(line);
+    put_head(forgery.list, line + 4, strcspn(line + 4, "'"));
+    forgery_sign(&forgery);
+    struct kt_bytes document = forgery_join(&forgery);
+    replace_document(&f, &document, f.owner);
+    fixture_write(&f, &edit, 1);
+    assert_int_equal(f.keyring->audit.n, 1);
+    expect_head(&f);
+    struct kt_audit_line *first = line_at(&f, 0);
+    assert_int_equal(first->seq, 1);
+    assert_memory_equal(first->prev, zeros, KT_HASH_LEN);
+    assert_int_equal(first->after.generation, 2);
+    free(first);
+    forgery_done(&forgery);
+    fixture_done(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_founded), cmocka_unit_test(test_changed), cmocka_unit_test(test_the_newest_are_carried),
-        cmocka_unit_test(test_claims),  cmocka_unit_test(test_members), cmocka_unit_test(test_a_keyring_without_lines),
+        cmocka_unit_test(test_founded),
+        cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_the_newest_are_carried),
+        cmocka_unit_test(test_claims),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_a_keyring_without_lines),
+        cmocka_unit_test(test_the_highest_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
