@@ -138,6 +138,7 @@ static bool tell(const struct kt_options *options, const struct check *check, st
     return kt_error_hint(err, "an API server that runs keeps what it has loaded; it would not start with this file");
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type of kt_command_line.take */
 static error_t take_file(int key, char *arg, void *closure)
 {
     const char **file = closure;

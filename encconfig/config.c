@@ -8,7 +8,8 @@
 
 #define GROUP_VERSION "apiserver.config.k8s.io/v1"
 
-static const char advice[] = "begin the file with apiVersion: " GROUP_VERSION " and kind: EncryptionConfiguration";
+static const char how_to_begin[] =
+    "begin the file with apiVersion: " GROUP_VERSION " and kind: EncryptionConfiguration";
 
 const char *kt_encconfig_type_text(enum kt_encconfig_type type)
 {
@@ -21,10 +22,18 @@ struct kt_place kt_encconfig_place(const struct kt_encconfig *config, const stru
     return kt_source_place(config->source, node ? node->span.start : 0);
 }
 
+void kt_encconfig_find(const struct kt_encconfig *config, struct kt_findings *findings, enum kt_finding_kind kind,
+                       const struct kt_source_node *node, const char *path, const char *text, const char *advice)
+{
+    const struct kt_place nowhere = {.line = 1, .column = 1};
+    bool is_full = findings->n == KT_FINDINGS_MAX;
+    kt_findings_add(findings, kind, is_full ? nowhere : kt_encconfig_place(config, node), path, text, advice);
+}
+
 static bool refuse(const struct kt_encconfig *config, const struct kt_value *value, struct kt_findings *findings,
                    const char *text)
 {
-    kt_findings_add(findings, KT_FINDING_DECODE, kt_encconfig_place(config, value->node), "", text, advice);
+    kt_encconfig_find(config, findings, KT_FINDING_DECODE, value->node, "", text, how_to_begin);
     return false;
 }
 
@@ -113,7 +122,7 @@ static bool fill(struct kt_encconfig *config, struct kt_slice bytes, struct kt_f
 {
     struct kt_place place = {.line = 1, .column = 1};
     if (bytes.len == 0) {
-        kt_findings_add(findings, KT_FINDING_DECODE, place, "", "the file is empty", advice);
+        kt_findings_add(findings, KT_FINDING_DECODE, place, "", "the file is empty", how_to_begin);
         return false;
     }
     config->source = kt_source_parse(bytes, &place, err);

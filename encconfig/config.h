@@ -90,8 +90,11 @@ struct kt_encconfig *kt_encconfig_parse(struct kt_slice bytes, struct kt_finding
 void kt_encconfig_free(struct kt_encconfig *config);
 KT_DEFINE_CLEANUP(struct kt_encconfig *, kt_encconfig_free);
 
-/* Where in the file; the start of the file for NULL. */
+/* Where in the file; the start of the file for NULL. Walks the file. */
 struct kt_place kt_encconfig_place(const struct kt_encconfig *config, const struct kt_source_node *node);
+/* kt_findings_add() at that node; the place of one that does not fit any more is not looked for. */
+void kt_encconfig_find(const struct kt_encconfig *config, struct kt_findings *findings, enum kt_finding_kind kind,
+                       const struct kt_source_node *node, const char *path, const char *text, const char *advice);
 /* The bytes of a key. Fails if it is no base64, empty or longer than KT_SECRET_MAX; no rejected input in the message.
  */
 struct kt_secret *kt_encconfig_key_secret(const struct kt_encconfig_key *key, struct kt_error *err) KT_MUST_CHECK;

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define PATH_MAX_LEN       65536u
+#define PATH_MAX_LEN       ((size_t)65536)
 #define STRICT_MAX         100u /* the decoder tells no more */
 #define DEFAULT_TIMEOUT_NS INT64_C(3000000000)
 #define DEFAULT_CACHESIZE  1000
@@ -30,8 +30,8 @@ struct field {
 static void refuse(struct decoder *d, const struct kt_value *value, const char *text)
 {
     d->bad = true;
-    kt_findings_add(d->findings, KT_FINDING_DECODE, kt_encconfig_place(d->config, value->node),
-                    d->path.data ? d->path.data : "", text, NULL);
+    kt_encconfig_find(d->config, d->findings, KT_FINDING_DECODE, value->node, d->path.data ? d->path.data : "", text,
+                      NULL);
 }
 
 static void path_cut(struct decoder *d, size_t len)
@@ -58,8 +58,8 @@ static void refuse_unknown(struct decoder *d, const struct kt_pair *pair)
     kt_text_add_bytes(&name, pair->key, pair->key_len);
     kt_text_add(&text, "unknown field ");
     kt_go_quote(&text, name.data, name.len);
-    kt_findings_add(d->findings, KT_FINDING_STRICT, kt_encconfig_place(d->config, pair->key_node), "", text.data,
-                    "take it out, or correct its name: capitals count");
+    kt_encconfig_find(d->config, d->findings, KT_FINDING_STRICT, pair->key_node, "", text.data ? text.data : "",
+                      "take it out, or correct its name: capitals count");
 }
 
 static void take_fields(struct decoder *d, const struct kt_value *value, const struct field *fields, void *object)

@@ -125,8 +125,9 @@ static bool set_looks(struct kt_scalar *ret, enum looks looks, const char **ret_
 
 static void put_replacement(uint8_t *at, size_t *len)
 {
-    memcpy(at + *len, "\xef\xbf\xbd", 3);
-    *len += 3;
+    static const uint8_t replacement[] = {0xef, 0xbf, 0xbd};
+    memcpy(at + *len, replacement, sizeof(replacement));
+    *len += sizeof(replacement);
 }
 
 /* !!binary: what the base64 holds, and for each byte that is no UTF-8 what JSON has in its place. */

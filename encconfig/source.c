@@ -207,7 +207,7 @@ struct kt_source *kt_source_parse(struct kt_slice bytes, struct kt_place *ret_pl
     if (ret_place)
         *ret_place = (struct kt_place){.line = 1, .column = 1};
     if (bytes.len > KT_SOURCE_BYTES_MAX) {
-        (void)kt_fail(err, KT_E_CONFIG, "expected a file of at most %u bytes, found %zu", KT_SOURCE_BYTES_MAX,
+        (void)kt_fail(err, KT_E_CONFIG, "expected a file of at most %zu bytes, found %zu", KT_SOURCE_BYTES_MAX,
                       bytes.len);
         return NULL;
     }

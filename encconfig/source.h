@@ -18,7 +18,7 @@
 
 #include "base/buf.h"
 
-#define KT_SOURCE_BYTES_MAX (4u * 1024 * 1024)
+#define KT_SOURCE_BYTES_MAX ((size_t)4 * 1024 * 1024)
 #define KT_SOURCE_NODES_MAX 262144u
 #define KT_SOURCE_DEPTH_MAX 128u
 

@@ -16,7 +16,7 @@
 #include <yaml.h>
 
 /* A file with more than so many places of the last three kinds is refused; nobody writes one. */
-#define KT_FEED_SWAPS_MAX 256u
+#define KT_FEED_SWAPS_MAX 64u
 
 struct kt_feed {
     struct kt_slice text;

@@ -33,8 +33,7 @@ void kt_validator_leave(struct kt_validator *v, size_t len)
 static void add(struct kt_validator *v, enum kt_finding_kind kind, const struct kt_source_node *node, const char *text,
                 const char *advice)
 {
-    kt_findings_add(v->findings, kind, kt_encconfig_place(v->config, node), v->path.data ? v->path.data : "", text,
-                    advice);
+    kt_encconfig_find(v->config, v->findings, kind, node, v->path.data ? v->path.data : "", text, advice);
 }
 
 void kt_validator_required(struct kt_validator *v, const struct kt_source_node *node, const char *detail,

@@ -19,8 +19,7 @@ struct build {
 static void tell(struct kt_validator *v, const struct kt_source_node *node, const struct kt_text *text,
                  const char *advice)
 {
-    kt_findings_add(v->findings, KT_FINDING_BUILD, kt_encconfig_place(v->config, node), "",
-                    text->data ? text->data : "", advice);
+    kt_encconfig_find(v->config, v->findings, KT_FINDING_BUILD, node, "", text->data ? text->data : "", advice);
 }
 
 /* gRPC takes the path of the endpoint for a URL of its own, so one with a % in it does not connect. */

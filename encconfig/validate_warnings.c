@@ -3,32 +3,40 @@
 #include "encconfig/scalar.h"
 #include "encconfig/validate_parts.h"
 
+#include <search.h>
 #include <string.h>
 
 #define AES_KEY_LEN_LEAST 16u
 #define AES_KEY_LEN       32u
 
-static bool same_text(const struct kt_encconfig_text *a, const struct kt_encconfig_text *b)
+static int compare_names(const void *a, const void *b)
 {
-    return a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
+    const struct kt_encconfig_text *x = a;
+    const struct kt_encconfig_text *y = b;
+    int order = memcmp(x->text, y->text, x->len < y->len ? x->len : y->len);
+    return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
 }
 
-static void warn_key(struct kt_validator *v, const struct kt_encconfig_keys *keys, size_t i, bool is_aes)
+static void keep_name(void *name)
 {
-    const struct kt_encconfig_key *key = &keys->items[i];
+    (void)name; /* it lives with the config */
+}
+
+/* names: tsearch(3) of those of the keys so far. */
+static void warn_key(struct kt_validator *v, const struct kt_encconfig_key *key, bool is_aes, void **names)
+{
     size_t len = 0;
     if (is_aes && kt_scalar_base64(key->secret.text, key->secret.len, NULL, &len) && len >= AES_KEY_LEN_LEAST &&
         len < AES_KEY_LEN)
         kt_validator_warn(v, key->secret.node, "the key is shorter than 32 bytes",
                           "take a key of 32 bytes when it is rotated next");
-    for (size_t k = 0; k < i; k++)
-        if (same_text(&keys->items[k].name, &key->name)) {
-            kt_validator_warn(
-                v, key->name.node,
-                "another key of this provider has that name: stored objects do not say which one they need",
-                "keep both as they are until everything is rewritten under a key with a name of its own");
-            return;
-        }
+    const struct kt_encconfig_text *const *found = tsearch(&key->name, names, compare_names);
+    if (!found)
+        v->findings->out_of_memory = true;
+    else if (*found != &key->name)
+        kt_validator_warn(v, key->name.node,
+                          "another key of this provider has that name: stored objects do not say which one they need",
+                          "keep both as they are until everything is rewritten under a key with a name of its own");
 }
 
 static void warn_keys(struct kt_validator *v, const struct kt_encconfig_provider *provider, enum kt_encconfig_type type)
@@ -42,11 +50,13 @@ static void warn_keys(struct kt_validator *v, const struct kt_encconfig_provider
                           "an aesgcm key must be replaced before 200,000 writes, for its nonces are random",
                           "rotate it by a schedule, or move to kms, aescbc or secretbox");
     size_t keys_len = kt_validator_enter(v, "keys");
-    for (size_t i = 0; i < keys->n && v->findings->n < KT_FINDINGS_MAX; i++) {
+    void *names = NULL;
+    for (size_t i = 0; i < keys->n; i++) {
         size_t len = kt_validator_enter_item(v, i);
-        warn_key(v, keys, i, type != KT_ENCCONFIG_SECRETBOX);
+        warn_key(v, &keys->items[i], type != KT_ENCCONFIG_SECRETBOX, &names);
         kt_validator_leave(v, len);
     }
+    tdestroy(names, keep_name);
     kt_validator_leave(v, keys_len);
     kt_validator_leave(v, type_len);
 }
@@ -89,7 +99,7 @@ static bool has_more(const struct kt_source *source)
         if (text.data[i] == '#')
             while (i < text.len && text.data[i] != '\n' && text.data[i] != '\r')
                 i++;
-        else if (memchr(" \t\r\n", text.data[i], 4))
+        else if (text.data[i] && strchr(" \t\r\n", text.data[i]))
             i++;
         else
             return true;

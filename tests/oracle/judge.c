@@ -14,7 +14,7 @@
 static bool read_file(const char *path, struct kt_bytes *ret)
 {
     struct kt_error err = KT_ERROR_INIT;
-    const struct kt_file_rules rules = {.max = 2 * (size_t)KT_SOURCE_BYTES_MAX, .owner = KT_ANY_UID};
+    const struct kt_file_rules rules = {.max = 2 * KT_SOURCE_BYTES_MAX, .owner = KT_ANY_UID};
     if (kt_file_read(AT_FDCWD, path, &rules, ret, &err))
         return true;
     fprintf(stderr, "%s\n", err.message);
