@@ -5,11 +5,12 @@ import hashlib
 import json
 import pathlib
 import re
+import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from enrolled import Enrolled  # noqa: E402
+from enrolled import PATIENCE, Enrolled  # noqa: E402
 from test_policies import key_pair  # noqa: E402
 
 
@@ -189,6 +190,53 @@ class Owners(Enrolled):
         self.set_owner("b", owner)
         self.expect(self.install("b", owner), 0)
         self.assertTrue(self.opens("b"))
+
+
+class TwoAdmins(Enrolled):
+    """They approve at the same time."""
+
+    def approvals(self, *which):
+        """(member, node) each; what became of them."""
+        fingerprints = {node: self.request(node) for _, node in which}
+        running = [subprocess.Popen([self.program, *map(str, self.approve_arguments(node, fingerprints[node])), "--config",
+                                     self.config_of(member), "-o", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                   for member, node in which]
+        ends = [process.communicate(timeout=PATIENCE) for process in running]
+        return fingerprints, [(process.returncode, *end) for process, end in zip(running, ends)]
+
+    def test_on_one_member(self):
+        self.start("a")
+        fingerprints, ends = self.approvals(("a", "c"), ("a", "d"), ("a", "e"))
+        self.assertIn(0, [status for status, _, _ in ends], ends)
+        for status, _, error in ends:
+            if status:
+                self.assertEqual((status, json.loads(error)["error"]["code"]), (3, "KEYRING_STALE"), error)
+        owner = None
+        for node in "cde":
+            owner = self.approve("a", node, fingerprints[node])
+        self.assertEqual(self.names("a"), ["a", "c", "d", "e", "recovery"])
+        for node in "cde":
+            self.expect(self.install(node, owner), 0)
+            self.expect(self.offer(node, of="a"), 0)
+            self.assertTrue(self.opens(node))
+
+    def test_on_two_members(self):
+        self.join_tpm("b")
+        fingerprints, ends = self.approvals(("a", "c"), ("b", "d"))
+        self.assertEqual([status for status, _, _ in ends], [0, 0], ends)
+        owner = json.loads(ends[0][1])["fingerprint"]
+        for node in "cd":
+            self.expect(self.install(node, owner), 0)
+        for to, of in (("a", "b"), ("b", "a"), ("d", "c"), ("c", "d")):
+            before = self.keyring_of(to).read_bytes()
+            self.expect(self.offer(to, of), 3, "KEYRING_FORK", "repeat the other change")
+            self.assertEqual(self.keyring_of(to).read_bytes(), before)
+        # What it says: the other change once more, over the one that is kept.
+        self.approve("a", "d", fingerprints["d"])
+        for node in "bcd":
+            self.expect(self.offer(node, of="a"), 0)
+            self.assertTrue(self.opens(node))
+        self.assertEqual(self.names("b"), ["a", "b", "c", "d", "recovery"])
 
 
 class Waits(Enrolled):
