@@ -149,6 +149,24 @@ class Overtaken(Exchanged):
         self.overtake()
 
 
+class Older(Exchanged):
+    def test_a_bundle_older_than_what_the_node_has(self):
+        """Another member's membership was in force before: nothing is asked, exchanged or written."""
+        self.join("c")
+        self.join_tpm("b")
+        self.expect(self.offer("c", of="b"), 0)
+        owner = self.approve("a", "b", self.request("b", "--tpm"), "--replace", "b")
+        self.approve("c", "d", self.request("d"))
+        self.expect(self.on("c", "keyring", "offer", self.edit("c", "add", "second")), 0)
+        self.expect(self.offer("b", of="c"), 0)
+        before = self.files()
+        run = self.keyturn("node", "install", self.file("b", "bundle"), "--dir", self.work / "b", "--fingerprint", owner[::-1], "-o", "json")
+        self.expect(run, 3, "KEYRING_STALE")
+        changed = {name for name, data in self.files().items() if before.get(name) != data}
+        self.assertLessEqual(changed, {"b/state.join/work.yaml"})
+        self.assertTrue(self.opens("b"))
+
+
 class NotGivenUp(Enrolled):
     """What may open again is not given up without --force, whatever has become of the keyring beside it."""
 
