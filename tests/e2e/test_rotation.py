@@ -103,13 +103,17 @@ class Rotation(harness.Case):
     def test_3_rotate(self):
         old, begun = self.daemon.key_id(), time.monotonic()
         with self.rotating("rotate") as run:
+            wait_for("the new key is the active one", lambda: self.daemon.key_id() != old, 60)
+            run.send_signal(signal.SIGSTOP)
+            self.assertEqual(self.keyturn("rotate", "-o", "json", status=5).error()["code"], "BUSY")
+            run.send_signal(signal.SIGCONT)
+
             def under_new_key():
                 self.assertIsNone(run.poll() or None, "rotate failed")
                 fresh = self.daemon.key_id()
                 return fresh != old and self.store(f"new-{secrets.token_hex(4)}") == fresh
             wait_for("an object is stored under the new key", under_new_key, 120, 0.2)
             first = time.monotonic() - begun
-            self.assertEqual(self.keyturn("rotate", "-o", "json", status=5).error()["code"], "BUSY")
             said, progress = run.communicate(timeout=300)
         self.assertEqual((run.returncode, said), (0, "rotate completed successfully\n"), progress)
         seconds, fresh = time.monotonic() - begun, self.daemon.key_id()
