@@ -222,6 +222,39 @@ class ApiServers(harness.Case):
             self.assertIn(sha256(old), written)
         proved(f"poked, both took a new key_id within {seconds:.0f} s, and write with it")
 
+    def rotate(self, *words, status=0):
+        answer = self.daemon.keyturn(*words, "--kubeconfig", self.kubeconfig, "--etcd-endpoints", self.etcd.url(), timeout=400)
+        self.assertEqual(answer.exit, status, repr(answer))
+        return answer
+
+    def test_5_rotated_by_both(self):
+        """keyturn rotate is refused while one of them is paused, and done when both write under the new key."""
+        self.rotate("prepare", "--force", "--yes")
+        status = self.daemon.status()
+        fresh = next(key["id"] for key in reversed(status["keys"]) if key["state"] == "ready")
+        self.b.server.process.send_signal(signal.SIGSTOP)
+        try:
+            error = self.rotate("rotate", "-o", "json", "--timeout", "5", status=3).error()
+        finally:
+            self.b.server.process.send_signal(signal.SIGCONT)
+        self.assertEqual(error["code"], "REFUSED")
+        self.assertRegex(error["message"], r"rotate: expected every API server is known and can be asked, found apiserver-\S+ does not")
+        self.assertEqual(self.daemon.key_id(), status["daemon"]["keyId"])
+        wait_for("the server that went on is asked again", lambda: self.find()[1]["state"] == "ASKED", 60)
+        begun = time.monotonic()
+        self.rotate("rotate")
+        seconds = time.monotonic() - begun
+        path = "/api/v1/namespaces/kube-system/secrets?labelSelector=app.kubernetes.io/managed-by%3Dkeyturn"
+        canaries = self.a.client().get(path)[1]["items"]
+        self.assertEqual(len(canaries), 2)
+        for canary in canaries:
+            stored = self.etcd.get(f"/registry/secrets/kube-system/{canary['metadata']['name']}")
+            self.assertEqual(EncryptedObject(stored).key_id, fresh)
+        said = self.rotate("status", "-o", "json").json()
+        self.assertEqual([server["current"] for server in said["apiServers"]], [True, True])
+        self.assertEqual(len(self.daemon.keyturn("keyring", "show", "-o", "json").json()["keys"]), 3)
+        proved(f"rotate is refused while a kube-apiserver is paused, and done after {seconds:.0f} s, when both write under the new key")
+
     def offer(self, *edits):
         out = self.workspace.path / "next.yaml"
         subprocess.run([BUILD / "tests" / "make_state", "edit", self.daemon.dir, out, *edits], check=True, capture_output=True)
