@@ -2,7 +2,7 @@
 /* Which provider that is there becomes which of those that are wanted, so that as many bytes as possible stay. */
 #include "encconfig/edit_parts.h"
 
-#include <stdio.h>
+#include <string.h>
 
 /* Where a wanted item stands now. */
 struct home {
@@ -204,6 +204,11 @@ static bool is_same(const struct matching *m)
     return same;
 }
 
+static bool is_twice(const struct kt_encconfig_item *a, const struct kt_encconfig_item *b)
+{
+    return a->type == b->type && (a->type == KT_ENCCONFIG_IDENTITY || strcmp(a->name, b->name) == 0);
+}
+
 static bool check_items(const struct matching *m)
 {
     const struct kt_encconfig_list *list = m->list;
@@ -215,6 +220,9 @@ static bool check_items(const struct matching *m)
         bool whole = item->type == KT_ENCCONFIG_IDENTITY || (item->name && (item->bytes || item->endpoint));
         if (!whole)
             return kt_fail(m->err, KT_E_INTERNAL, "a wanted provider without name, bytes or endpoint");
+        for (size_t k = 0; k < i; k++)
+            if (is_twice(item, &list->items[k]))
+                return kt_fail(m->err, KT_E_INTERNAL, "a provider or key that is wanted twice");
     }
     return true;
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ITEMS 16u
+#define ITEMS 32u
 
 /* "identity", "kms", or an inline key as "aescbc/k3": of name k3 and 32 bytes '3'. */
 struct items {

@@ -139,6 +139,8 @@ static const struct row REFUSED[] = {
     {"a list shared by an alias",
      HEAD "- resources: [secrets]\n  providers: &p\n  - identity: {}\n- resources: [pods]\n  providers: *p\n",
      "kms identity", NULL, NULL, "(line 8, column 14): expected no alias"},
+    {"an entry shared by an alias", HEAD "- &e\n  resources: [secrets]\n  providers:\n  - identity: {}\n- *e\n",
+     "kms identity", NULL, NULL, "(line 8, column 3): expected no alias"},
     {"a list that comes by an alias",
      HEAD "- resources: [secrets]\n  providers: &p\n  - identity: {}\n- resources: [pods]\n  providers: *p\n",
      "1: kms identity", NULL, NULL, "resources[1].providers (line 8, column 14): expected a list that is written out"},
