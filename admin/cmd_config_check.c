@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/command.h"
-#include "base/file.h"
+#include "admin/config_file.h"
 #include "base/printable.h"
 #include "encconfig/validate.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,26 +23,6 @@ static void check_done(struct check *check)
     kt_text_done(&check->printed);
 }
 
-/* It may hold keys. */
-static void wipe_bytes(struct kt_bytes *bytes)
-{
-    if (bytes->data)
-        kt_wipe(bytes->data, bytes->len);
-    kt_bytes_done(bytes);
-}
-
-/* kube-apiserver follows links, so a link is what they lead to. */
-static bool read_file(const char *file, struct kt_bytes *ret, mode_t *ret_mode, struct kt_error *err)
-{
-    const struct kt_file_rules rules = {.max = KT_SOURCE_BYTES_MAX, .owner = KT_ANY_UID};
-    KT_CLEANUP(kt_free_p) char *path = realpath(file, NULL);
-    struct stat st = {0};
-    if (!path || stat(path, &st) != 0)
-        return kt_fail_errno(err, KT_E_IO, "%s", file);
-    *ret_mode = st.st_mode;
-    return kt_file_read(AT_FDCWD, path, &rules, ret, err);
-}
-
 static bool has_keys(const struct kt_encconfig *config)
 {
     for (size_t i = 0; i < config->n_entries; i++)
@@ -57,9 +35,9 @@ static bool has_keys(const struct kt_encconfig *config)
 
 static bool check_file(struct check *check, struct kt_error *err)
 {
-    KT_CLEANUP(wipe_bytes) struct kt_bytes bytes = {.data = NULL};
+    KT_CLEANUP_CONFIG_FILE struct kt_bytes bytes = {.data = NULL};
     mode_t mode = 0;
-    if (!read_file(check->file, &bytes, &mode, err))
+    if (!kt_config_file_read(check->file, &bytes, &mode, err))
         return false;
     KT_CLEANUP(kt_encconfig_free_p)
     struct kt_encconfig *config = kt_encconfig_parse(kt_bytes_view(&bytes), &check->findings, err);

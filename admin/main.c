@@ -33,6 +33,7 @@ const struct kt_command kt_commands[] = {
     {"recovery replace", "", "Replace the recovery key, also one that is lost", kt_command_recovery_replace},
     {"config show", "", "Print or write the EncryptionConfiguration of the keyring", kt_command_config_show},
     {"config check", "FILE", "Tell what kube-apiserver makes of an EncryptionConfiguration", kt_command_config_check},
+    {"config diff", "", "Show what the keyring would change in an EncryptionConfiguration", kt_command_config_diff},
     {"audit", "", "Show the audit log: who changed what, and when", kt_command_audit},
     {"audit show", "", "The same", kt_command_audit_show},
     {"audit verify", "", "Prove that nothing of the audit log was changed or cut off", kt_command_audit_verify},
@@ -41,8 +42,8 @@ const struct kt_command kt_commands[] = {
 };
 
 const char *const kt_commands_to_come[] = {
-    "retire",       "enable",          "disable",     "migrate",       "census",      "doctor", "config diff",
-    "config apply", "config rollback", "config wire", "config unwire", "key restore", "sync",   NULL,
+    "retire",          "enable",      "disable",       "migrate",     "census", "doctor", "config apply",
+    "config rollback", "config wire", "config unwire", "key restore", "sync",   NULL,
 };
 
 static const char usage_text[] = "Usage: keyturn COMMAND [OPTION...]\n"

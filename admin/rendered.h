@@ -19,8 +19,7 @@ struct kt_rendered {
  * not be complete. KT_E_KEYRING_OLDER where a newer one was installed. */
 bool kt_rendered_get(const struct kt_config *config, bool masked, struct kt_rendered *ret,
                      struct kt_error *err) KT_MUST_CHECK;
-void kt_rendered_done(struct kt_rendered *rendered);
-
-/* The bytes of the keyring's inline keys, by index of answer->info->keys, as kt_rendered_get reads them; free with
+/* What it is made from: the keyring that is installed with the bytes of its inline keys. The same holds; free with
  * kt_opener_answer_done. */
 bool kt_rendered_keys(const struct kt_config *config, struct kt_opener_answer *ret, struct kt_error *err) KT_MUST_CHECK;
+void kt_rendered_done(struct kt_rendered *rendered);

@@ -16,7 +16,7 @@
 
 #include "encconfig/config.h"
 
-/* Of one list, wanted or dropped. */
+/* Wanted in one list; keys of one provider. */
 #define KT_ENCCONFIG_ITEMS_MAX 256u
 
 /* One provider, or one inline key. */

@@ -73,15 +73,6 @@ static bool is_shared(const struct kt_source_node *alias, const struct kt_source
     return !is_inside(alias, list) && is_inside(list, alias->target);
 }
 
-static const struct kt_source_node *next_node(const struct kt_source_node *node)
-{
-    if (node->n_items > 0)
-        return node->items[0];
-    while (node->parent && node->index + 1 == node->parent->n_items)
-        node = node->parent;
-    return node->parent ? node->parent->items[node->index + 1] : NULL;
-}
-
 static bool check_inner(const struct kt_encconfig *config, size_t entry, const struct kt_splice *splice,
                         struct kt_error *err)
 {
@@ -107,7 +98,7 @@ bool kt_edit_check_list(const struct kt_encconfig *config, size_t entry, const s
                        "expected a list that is written out, found one that comes by an alias or a merge key");
         return kt_error_hint(err, "write the list out for each entry, or %s", kt_edit_by_hand);
     }
-    for (const struct kt_source_node *node = kt_source_root(config->source); node; node = next_node(node)) {
+    for (const struct kt_source_node *node = kt_source_root(config->source); node; node = kt_source_next(node)) {
         if (node->kind == KT_SOURCE_ALIAS && is_shared(node, splice->seq)) {
             kt_edit_refuse(config, entry, node, err, "expected no alias of what stands in the list, found one");
             return kt_error_hint(err, "write out what the alias stands for, or %s", kt_edit_by_hand);

@@ -212,7 +212,7 @@ static bool is_twice(const struct kt_encconfig_item *a, const struct kt_encconfi
 static bool check_items(const struct matching *m)
 {
     const struct kt_encconfig_list *list = m->list;
-    if (list->n_items > KT_ENCCONFIG_ITEMS_MAX || list->n_drops > KT_ENCCONFIG_ITEMS_MAX)
+    if (list->n_items > KT_ENCCONFIG_ITEMS_MAX)
         return kt_fail(m->err, KT_E_REFUSED, "resources[%zu].providers: expected at most %u wanted items", list->entry,
                        KT_ENCCONFIG_ITEMS_MAX);
     for (size_t i = 0; i < list->n_items; i++) {

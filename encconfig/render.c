@@ -44,12 +44,7 @@ static bool check(const struct kt_encconfig_fresh *fresh, struct kt_error *err)
 static bool make_plan(const struct kt_encconfig_fresh *fresh, struct kt_render_plan *ret, struct kt_error *err)
 {
     *ret = (struct kt_render_plan){.fresh = fresh};
-    /* kube-apiserver's form of an abstract socket is unix:///@name. */
-    int len = snprintf(ret->endpoint, sizeof(ret->endpoint), "unix://%s%s", fresh->kms_socket[0] == '@' ? "/" : "",
-                       fresh->kms_socket);
-    if (len < 0 || (size_t)len >= sizeof(ret->endpoint))
-        return kt_fail(err, KT_E_USAGE, "the socket's path is too long");
-    if (!check(fresh, err))
+    if (!kt_encconfig_endpoint(fresh->kms_socket, ret->endpoint, err) || !check(fresh, err))
         return false;
     order(ret);
     return true;

@@ -2,6 +2,7 @@
 /* What render.c and its two forms share. Private. */
 #pragma once
 
+#include "encconfig/endpoint.h"
 #include "encconfig/render.h"
 #include "encconfig/render_out.h"
 
@@ -10,7 +11,7 @@
 #define KT_RENDER_PROVIDERS_MAX 5u
 struct kt_render_plan {
     const struct kt_encconfig_fresh *fresh;
-    char endpoint[512];
+    char endpoint[KT_ENCCONFIG_ENDPOINT_MAX];
     unsigned providers[KT_RENDER_PROVIDERS_MAX]; /* enum kt_encconfig_kind, or KT_RENDER_IDENTITY */
     size_t n_providers;
 };

@@ -262,6 +262,15 @@ struct kt_place kt_source_place(const struct kt_source *source, size_t offset)
     return place;
 }
 
+const struct kt_source_node *kt_source_next(const struct kt_source_node *node)
+{
+    if (node->n_items > 0)
+        return node->items[0];
+    while (node->parent && node->index + 1 == node->parent->n_items)
+        node = node->parent;
+    return node->parent ? node->parent->items[node->index + 1] : NULL;
+}
+
 const struct kt_source_node *kt_source_follow(const struct kt_source_node *node)
 {
     /* An anchor names no alias, so one step is all there is. */

@@ -107,6 +107,8 @@ size_t kt_source_document_end(const struct kt_source *source);
 /* From 1. Lines end at \n, \r\n or \r, columns count characters. Walks the text. */
 struct kt_place kt_source_place(const struct kt_source *source, size_t offset);
 
+/* The next node in the order of the text, collections before their items; not through aliases. NULL: there is none. */
+const struct kt_source_node *kt_source_next(const struct kt_source_node *node);
 /* The node that an alias stands for, through aliases of aliases; any other node itself. */
 const struct kt_source_node *kt_source_follow(const struct kt_source_node *node);
 /* The value of the first key with that text in a mapping (or an alias of one); not through merge keys. NULL: none. */

@@ -36,13 +36,7 @@ static void check_tree(const struct kt_source *source)
         check_span(node->span, (struct kt_span){.end = kt_source_text(source).len});
     while (node) {
         check_node(source, node);
-        if (node->n_items > 0) {
-            node = node->items[0];
-            continue;
-        }
-        while (node->parent && node->index + 1 == node->parent->n_items)
-            node = node->parent;
-        node = node->parent ? node->parent->items[node->index + 1] : NULL;
+        node = kt_source_next(node);
     }
 }
 

@@ -28,7 +28,8 @@ OPTIONS = """--kubeconfig F --context C --api-server URL... --encryption-config 
 --etcd-key F --etcd-prefix P --etcd-servers-overrides O"""
 READS = {"status": "Status", "probe": "Probe", "key list": "KeyList", "keyring show": "Keyring", "config show": "RenderedConfig",
          "recovery verify": "RecoveryVerification", "node list": "NodeList", "audit": "AuditLog", "audit show": "AuditLog",
-         "audit verify": "AuditVerification", "config check": "ConfigCheck", "version": "Version"}
+         "audit verify": "AuditVerification", "config check": "ConfigCheck", "config diff": "ConfigDiff",
+         "version": "Version"}
 CHANGES = {"init": "Init", "keyring offer": "KeyringOffer"}
 # Their answers: test_members.py, test_recovery.py.
 MEMBERS = ["node request", "node approve", "node install", "node remove", "recovery use", "recovery replace"]
@@ -76,7 +77,7 @@ class Commands(Installed):
                           ["node", "list", option, "https://F:1", option, "https://G:2"]):
                 with self.subTest(words=words):
                     self.expect(self.here(*words), 0)
-            for words in (["census", option, "F"], [option, "F", "census"], [f"{option}=F", "config", "diff"]):
+            for words in (["census", option, "F"], [option, "F", "census"], [f"{option}=F", "config", "apply"]):
                 with self.subTest(words=words):
                     self.assertIn("this release does not have that command yet", self.fails(2, "UNSUPPORTED", *words))
         self.assertIn("64", self.fails(2, "USAGE", "status", *["--api-server", "https://F:1"] * 65))
@@ -99,7 +100,7 @@ class Commands(Installed):
             for name, kind in (READS | CHANGES).items():
                 with self.subTest(command=name):
                     more = {"recovery verify": ["--key-file", self.recovery], "config check": [self.good_file()],
-                            "keyring offer": [self.dir / "state/keyring.yaml"],
+                            "config diff": ["--encryption-config", self.good_file()], "keyring offer": [self.dir / "state/keyring.yaml"],
                             "init": ["--dir", self.work / "e", "--yes", "--recovery-out", self.work / "r"]}.get(name, [])
                     for form in (["-o", "json"], ["-ojson"], ["--output=json"], ["--output", "json"]):
                         run = self.here(*name.split(), *more, *form, *(["--dry-run"] if name == "init" else []))
@@ -110,7 +111,8 @@ class Commands(Installed):
         self.found()
         with self.serving():
             for name in READS:
-                more = {"recovery verify": ["--key-file", self.recovery], "config check": [self.good_file()]}.get(name, [])
+                more = {"recovery verify": ["--key-file", self.recovery], "config check": [self.good_file()],
+                        "config diff": ["--encryption-config", self.good_file()]}.get(name, [])
                 self.expect(self.here(*name.split(), *more, "--yes", "--force", "--dry-run", "--timeout", "20"), 0)
 
     def test_dry_runs_change_nothing(self):

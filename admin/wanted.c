@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin/wanted.h"
+
+#include "admin/rendered.h"
+#include "rotation/facts.h"
+#include "rotation/rotation.h"
+
+#include <stdlib.h>
+
+static enum kt_encconfig_type type_of(enum kt_key_type type)
+{
+    static const enum kt_encconfig_type types[] = {
+        [KT_KEY_KMS] = KT_ENCCONFIG_KMS,
+        [KT_KEY_AESCBC] = KT_ENCCONFIG_AESCBC,
+        [KT_KEY_AESGCM] = KT_ENCCONFIG_AESGCM,
+        [KT_KEY_SECRETBOX] = KT_ENCCONFIG_SECRETBOX,
+    };
+    return types[type];
+}
+
+static void add_kms(struct kt_wanted *wanted, const struct kt_config *config)
+{
+    wanted->items[wanted->n_items++] =
+        (struct kt_encconfig_item){.type = KT_ENCCONFIG_KMS, .name = config->provider, .endpoint = wanted->endpoint};
+}
+
+static void add_key(struct kt_wanted *wanted, size_t key)
+{
+    const struct kt_key_info *info = &wanted->answer.info->keys[key];
+    wanted->items[wanted->n_items++] =
+        (struct kt_encconfig_item){.type = type_of(info->type), .name = info->name, .bytes = wanted->answer.keys[key]};
+}
+
+/* Decrypt only, so before identity alone. */
+static void add_superseded(struct kt_wanted *wanted, const struct kt_config *config, bool has_kms)
+{
+    const struct kt_keyring_info *info = wanted->answer.info;
+    for (size_t i = 0; i < info->n_keys; i++) {
+        if (!info->keys[i].superseded || (info->keys[i].type == KT_KEY_KMS && has_kms))
+            continue;
+        has_kms = has_kms || info->keys[i].type == KT_KEY_KMS;
+        if (info->keys[i].type == KT_KEY_KMS)
+            add_kms(wanted, config);
+        else
+            add_key(wanted, i);
+    }
+}
+
+static void add_items(struct kt_wanted *wanted, const struct kt_config *config)
+{
+    const struct kt_encconfig_item identity = {.type = KT_ENCCONFIG_IDENTITY};
+    int refs[KT_KEYS_MAX + 2];
+    size_t n = kt_rotation_providers(wanted->answer.info, refs);
+    bool ends_in_clear = n > 1 && refs[n - 1] == KT_REF_IDENTITY;
+    bool has_kms = false;
+    for (size_t i = 0; i < n - ends_in_clear; i++) {
+        has_kms = has_kms || refs[i] == KT_REF_KMS;
+        if (refs[i] == KT_REF_IDENTITY)
+            wanted->items[wanted->n_items++] = identity;
+        else if (refs[i] == KT_REF_KMS)
+            add_kms(wanted, config);
+        else
+            add_key(wanted, (size_t)(refs[i] - KT_REF_KEYS));
+    }
+    add_superseded(wanted, config, has_kms);
+    if (ends_in_clear)
+        wanted->items[wanted->n_items++] = identity;
+}
+
+static void add_drops(struct kt_wanted *wanted)
+{
+    const struct kt_keyring_info *info = wanted->answer.info;
+    for (size_t i = 0; i < info->n_archive; i++)
+        if (info->archive[i].type != KT_KEY_KMS)
+            wanted->drops[wanted->n_drops++] =
+                (struct kt_encconfig_item){.type = type_of(info->archive[i].type), .name = info->archive[i].name};
+}
+
+struct kt_wanted *kt_wanted_new(const struct kt_config *config, struct kt_error *err)
+{
+    KT_CLEANUP(kt_wanted_free_p) struct kt_wanted *wanted = calloc(1, sizeof(*wanted));
+    if (!wanted) {
+        kt_fail(err, KT_E_NOMEM, "out of memory");
+        return NULL;
+    }
+    if (!kt_encconfig_endpoint(config->kms_socket, wanted->endpoint, err) ||
+        !kt_rendered_keys(config, &wanted->answer, err))
+        return NULL;
+    add_items(wanted, config);
+    add_drops(wanted);
+    return KT_TAKE_PTR(wanted);
+}
+
+void kt_wanted_free(struct kt_wanted *wanted)
+{
+    if (!wanted)
+        return;
+    kt_opener_answer_done(&wanted->answer);
+    free(wanted);
+}
+
+struct kt_secret *kt_wanted_edit(const struct kt_wanted *wanted, const struct kt_encconfig *file, size_t *ret_n,
+                                 struct kt_error *err)
+{
+    KT_CLEANUP(kt_free_p) struct kt_encconfig_list *lists = calloc(file->n_entries + 1, sizeof(*lists));
+    size_t n = 0;
+    if (!lists) {
+        kt_fail(err, KT_E_NOMEM, "out of memory");
+        return NULL;
+    }
+    for (size_t i = 0; i < file->n_entries; i++) {
+        if (!kt_encconfig_holds(&file->entries[i], wanted->items, wanted->n_items))
+            continue;
+        lists[n++] = (struct kt_encconfig_list){.entry = i,
+                                                .items = wanted->items,
+                                                .n_items = wanted->n_items,
+                                                .drops = wanted->drops,
+                                                .n_drops = wanted->n_drops};
+    }
+    if (n == 0) {
+        kt_fail(err, KT_E_REFUSED, "expected a list with a provider or a key of the keyring, found none");
+        kt_error_hint(err, "put what keyturn config show prints into the list of the resources to be encrypted");
+        return NULL;
+    }
+    struct kt_secret *result = kt_encconfig_edit(file, lists, n, err);
+    if (result)
+        *ret_n = n;
+    return result;
+}
