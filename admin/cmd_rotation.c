@@ -4,22 +4,41 @@
 #include "base/printable.h"
 #include "rotation/texts.h"
 
+#include <errno.h>
 #include <stdio.h>
 
-enum { OPTION_CANCEL = 0x200 };
+enum { OPTION_CANCEL = 0x200, OPTION_FORGET };
 
+#define FORGET                                                                           \
+    {                                                                                    \
+        .name = "forget-api-server", .key = OPTION_FORGET, .arg = "ID",                  \
+        .doc = "This API server is gone for good: it is remembered no more (repeatable)" \
+    }
 static const struct argp_option prepare_options[] = {
     {.name = "cancel", .key = OPTION_CANCEL, .doc = "Take the prepared key back"},
+    FORGET,
     {0},
 };
+static const struct argp_option forget_options[] = {FORGET, {0}};
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type of kt_command_line.take */
+static error_t take_forget(int key, char *arg, void *closure)
+{
+    struct kt_rotation_order *asked = closure;
+    if (key != OPTION_FORGET)
+        return ARGP_ERR_UNKNOWN;
+    if (asked->n_forget == KT_ARRAY_LEN(asked->forget))
+        return EINVAL;
+    asked->forget[asked->n_forget++] = arg;
+    return 0;
+}
 
 static error_t take_prepare(int key, char *arg, void *closure)
 {
-    struct kt_order *order = closure;
-    (void)arg;
+    struct kt_rotation_order *asked = closure;
     if (key != OPTION_CANCEL)
-        return ARGP_ERR_UNKNOWN;
-    order->kind = KT_ORDER_CANCEL;
+        return take_forget(key, arg, closure);
+    asked->order.kind = KT_ORDER_CANCEL;
     return 0;
 }
 
@@ -60,7 +79,7 @@ static json_t *done_json(const struct kt_rotation *rotation)
     json_t *steps = json_array();
     for (size_t i = 0; steps && i < rotation->n_done; i++)
         json_array_append_new(steps, json_pack("{s:I,s:s}", "generation", (json_int_t)rotation->done[i].generation,
-                                               "change", kt_recipe_text(rotation->done[i].recipe)));
+                                               "change", rotation->done[i].change));
     return steps;
 }
 
@@ -105,7 +124,7 @@ static bool print(const struct kt_rotation *rotation, struct kt_error *err)
     return kt_output_done(err);
 }
 
-static int run(struct kt_command_line *line, struct kt_order *order, int argc, char **argv)
+static int run(struct kt_command_line *line, const struct kt_rotation_order *asked, int argc, char **argv)
 {
     struct kt_error err = KT_ERROR_INIT;
     line->timeout_s = KT_ROTATION_TIMEOUT_S;
@@ -115,36 +134,38 @@ static int run(struct kt_command_line *line, struct kt_order *order, int argc, c
         kt_fail(&err, KT_E_NOMEM, "out of memory");
         return kt_print_error(&line->options, &err);
     }
-    bool done = kt_rotation_run(&line->options, order, rotation, &err) && print(rotation, &err);
+    bool done = kt_rotation_run(&line->options, asked, rotation, &err) && print(rotation, &err);
     kt_rotation_end(rotation);
     return done ? 0 : kt_print_error(&line->options, &err);
 }
 
+static int run_plain(const char *name, enum kt_order_kind kind, int argc, char **argv)
+{
+    struct kt_rotation_order asked = {.order.kind = kind};
+    struct kt_command_line line = {
+        .command = kt_command_find(name), .own = forget_options, .take = take_forget, .closure = &asked};
+    return run(&line, &asked, argc, argv);
+}
+
 int kt_command_prepare(int argc, char **argv)
 {
-    struct kt_order order = {.kind = KT_ORDER_PREPARE};
+    struct kt_rotation_order asked = {.order.kind = KT_ORDER_PREPARE};
     struct kt_command_line line = {
-        .command = kt_command_find("prepare"), .own = prepare_options, .take = take_prepare, .closure = &order};
-    return run(&line, &order, argc, argv);
+        .command = kt_command_find("prepare"), .own = prepare_options, .take = take_prepare, .closure = &asked};
+    return run(&line, &asked, argc, argv);
 }
 
 int kt_command_rotate(int argc, char **argv)
 {
-    struct kt_order order = {.kind = KT_ORDER_ROTATE};
-    struct kt_command_line line = {.command = kt_command_find("rotate")};
-    return run(&line, &order, argc, argv);
+    return run_plain("rotate", KT_ORDER_ROTATE, argc, argv);
 }
 
 int kt_command_reencrypt(int argc, char **argv)
 {
-    struct kt_order order = {.kind = KT_ORDER_REENCRYPT};
-    struct kt_command_line line = {.command = kt_command_find("reencrypt")};
-    return run(&line, &order, argc, argv);
+    return run_plain("reencrypt", KT_ORDER_REENCRYPT, argc, argv);
 }
 
 int kt_command_rotate_keys(int argc, char **argv)
 {
-    struct kt_order order = {.kind = KT_ORDER_ROTATE_KEYS};
-    struct kt_command_line line = {.command = kt_command_find("rotate-keys")};
-    return run(&line, &order, argc, argv);
+    return run_plain("rotate-keys", KT_ORDER_ROTATE_KEYS, argc, argv);
 }

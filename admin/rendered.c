@@ -97,6 +97,8 @@ bool kt_rendered_keys(const struct kt_config *config, struct kt_opener_answer *r
         return false;
     bool opened = open_keys(config, state, ret, err);
     kt_state_done(state);
+    if (opened && !ret->info)
+        return kt_fail(err, KT_E_INTERNAL, "the opener said nothing of the keyring");
     return opened;
 }
 
@@ -104,5 +106,5 @@ bool kt_rendered_get(const struct kt_config *config, bool masked, struct kt_rend
 {
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
     *ret = (struct kt_rendered){.text = NULL};
-    return kt_rendered_keys(config, &answer, err) && render(config, masked, &answer, ret, err);
+    return kt_rendered_keys(config, &answer, err) && answer.info && render(config, masked, &answer, ret, err);
 }

@@ -6,6 +6,7 @@
 #include "base/printable.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Another one was faster: what was made here counts nowhere. */
 static bool fail_overtaken(struct kt_error *err)
@@ -16,26 +17,76 @@ static bool fail_overtaken(struct kt_error *err)
     return kt_error_hint(err, "keyturn status shows what it came to; keyturn audit who it was");
 }
 
-bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err)
+/* A generation with these edits, over the keyring that was looked at. */
+static bool write_edits(struct kt_rotation *rotation, const struct kt_edit *edits, size_t n, const char *change,
+                        struct kt_error *err)
 {
-    const struct kt_next *next = &rotation->next;
     const struct kt_config *config = rotation->job.config;
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
     struct kt_opener_request request;
     struct kt_outcome outcome = {.changed = false};
     kt_member_request(&rotation->job, KT_OPENER_EDIT, &request);
-    request.edits = next->edits;
-    request.n_edits = next->n_edits;
+    request.edits = edits;
+    request.n_edits = n;
     if (!kt_opener_local(config, config->path, &request, &answer, err))
         return false;
     if (!kt_member_install(&rotation->job, kt_bytes_view(&answer.document), &outcome, err))
         return fail_overtaken(err);
-    rotation->changed = rotation->changed || next->recipe != KT_RECIPE_REMEMBER;
     if (rotation->n_done < KT_ROTATION_DONE_MAX)
         rotation->done[rotation->n_done++] =
-            (struct kt_rotation_done){.recipe = next->recipe, .generation = outcome.generation};
+            (struct kt_rotation_done){.change = change, .generation = outcome.generation};
     kt_progress_wrote(rotation);
     return true;
+}
+
+bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err)
+{
+    const struct kt_next *next = &rotation->next;
+    if (!write_edits(rotation, next->edits, next->n_edits, kt_recipe_text(next->recipe), err))
+        return false;
+    rotation->changed = rotation->changed || next->recipe != KT_RECIPE_REMEMBER;
+    return true;
+}
+
+static bool is_asked_for(const struct kt_rotation *rotation, const char *id)
+{
+    for (size_t i = 0; i < rotation->asked->n_forget; i++) {
+        if (strcmp(rotation->asked->forget[i], id) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* One that answers is not gone. */
+static bool answers(const struct kt_rotation *rotation, const char *id)
+{
+    const struct kt_facts *facts = &rotation->look->facts;
+    for (size_t i = 0; i < facts->n_apis; i++) {
+        if (facts->apis[i].reachable && strcmp(facts->apis[i].name, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool kt_rotation_forget(struct kt_rotation *rotation, bool *ret_wrote, struct kt_error *err)
+{
+    const struct kt_keyring_info *info = rotation->described.info;
+    struct kt_edit edits[KT_EDITS_MAX];
+    size_t n = 0;
+    *ret_wrote = false;
+    for (size_t i = 0; i < info->n_api_servers && n < KT_EDITS_MAX; i++) {
+        const char *id = info->api_servers[i];
+        if (!is_asked_for(rotation, id))
+            continue;
+        if (answers(rotation, id)) {
+            kt_fail(err, KT_E_REFUSED, "expected API server %.200s to be gone for good, found that it answers", id);
+            return kt_error_hint(err, "leave --forget-api-server out: it is still there");
+        }
+        edits[n] = (struct kt_edit){.kind = KT_EDIT_FORGET_API_SERVER};
+        snprintf(edits[n++].name, sizeof(edits[0].name), "%s", id);
+    }
+    *ret_wrote = n > 0 && !rotation->options->dry_run;
+    return !*ret_wrote || write_edits(rotation, edits, n, "forget API servers that are gone", err);
 }
 
 bool kt_rotation_confirm(struct kt_rotation *rotation, struct kt_error *err)

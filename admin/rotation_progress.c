@@ -77,7 +77,7 @@ void kt_progress_wrote(struct kt_rotation *rotation)
     if (rotation->progress.quiet)
         return;
     kt_progress_end(&rotation->progress);
-    fprintf(stderr, "keyturn: generation %" PRIu64 ": %s\n", done->generation, kt_recipe_text(done->recipe));
+    fprintf(stderr, "keyturn: generation %" PRIu64 ": %s\n", done->generation, done->change);
 }
 
 void kt_progress_end(struct kt_progress *progress)

@@ -168,8 +168,11 @@ static bool act(struct kt_rotation *r, struct kt_error *err)
 /* One turn. *ret_done: nothing is left to do. */
 static bool turn(struct kt_rotation *r, bool *ret_done, struct kt_error *err)
 {
-    if (!look(r, err))
+    bool wrote = false;
+    if (!look(r, err) || !kt_rotation_forget(r, &wrote, err))
         return false;
+    if (wrote)
+        return true;
     decide(r);
     *ret_done = r->next.step == KT_STEP_DONE;
     if (r->next.step == KT_STEP_REFUSE) {
@@ -230,12 +233,13 @@ static int take_lock(const struct kt_config *config, struct kt_error *err)
     return fd;
 }
 
-bool kt_rotation_run(const struct kt_options *options, const struct kt_order *order, struct kt_rotation *ret,
+bool kt_rotation_run(const struct kt_options *options, const struct kt_rotation_order *order, struct kt_rotation *ret,
                      struct kt_error *err)
 {
     KT_CLEANUP(kt_fd_close_p) int lock = -1;
-    *ret = (struct kt_rotation){.options = options, .inner = *options, .order = *order};
-    snprintf(ret->command, sizeof(ret->command), "%s%s", kt_order_text(order->kind), options->force ? " --force" : "");
+    *ret = (struct kt_rotation){.options = options, .inner = *options, .asked = order, .order = order->order};
+    snprintf(ret->command, sizeof(ret->command), "%s%s", kt_order_text(order->order.kind),
+             options->force ? " --force" : "");
     ret->order.force = options->force;
     ret->inner.command = ret->command;
     ret->inner.timeout_s = options->timeout_s < OFFER_S ? options->timeout_s : OFFER_S;

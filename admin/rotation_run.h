@@ -29,14 +29,22 @@ struct kt_progress {
 };
 
 struct kt_rotation_done {
-    enum kt_recipe recipe;
+    const char *change; /* static */
     uint64_t generation;
+};
+
+/* What a rotation command is asked for. */
+struct kt_rotation_order {
+    struct kt_order order;                  /* the kind and what belongs to it; force is taken from the options */
+    const char *forget[KT_API_SERVERS_MAX]; /* API servers that are gone for good */
+    size_t n_forget;
 };
 
 struct kt_rotation {
     const struct kt_options *options;
     struct kt_options inner; /* of each step: how long the daemon has for an answer, and what the audit log says */
     char command[KT_AUDIT_TEXT_MAX + 1];
+    const struct kt_rotation_order *asked;
     struct kt_order order;
     char new_name[KT_KEY_NAME_MAX + 1];
     struct kt_member_job job;
@@ -56,13 +64,13 @@ struct kt_rotation {
     struct kt_plan_line plan[KT_PLAN_MAX];
 };
 
-/* order: the kind and what belongs to it; force is taken from the options. */
-bool kt_rotation_run(const struct kt_options *options, const struct kt_order *order, struct kt_rotation *ret,
+bool kt_rotation_run(const struct kt_options *options, const struct kt_rotation_order *order, struct kt_rotation *ret,
                      struct kt_error *err) KT_MUST_CHECK;
 void kt_rotation_end(struct kt_rotation *rotation);
 
 /* For rotation_run.c. */
 bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK; /* the edits of next */
+bool kt_rotation_forget(struct kt_rotation *rotation, bool *ret_wrote, struct kt_error *err) KT_MUST_CHECK;
 bool kt_rotation_confirm(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
 void kt_rotation_why(const struct kt_rotation *rotation, struct kt_error *ret); /* kt_rotation_explain, and more */
 void kt_progress_wait(struct kt_rotation *rotation);

@@ -78,6 +78,26 @@ static const char *address(const struct kt_look *look, size_t i)
     return look->servers && i < look->servers->n ? look->servers->list[i].address : "";
 }
 
+/* The key that it last wrote under, by its own count. */
+static void print_written(const struct kt_look *look, size_t i)
+{
+    const struct kt_metrics_key *last = NULL;
+    char at[KT_TIME_LEN];
+    if (!look->servers || i >= look->servers->n)
+        return;
+    const struct kt_metrics *metrics = &look->servers->list[i].metrics;
+    for (size_t k = 0; k < metrics->n_keys; k++) {
+        const struct kt_metrics_key *key = &metrics->keys[k];
+        bool newer = key->written_at > (last ? last->written_at : 0);
+        if (strcmp(key->provider, look->provider) == 0 && newer)
+            last = key;
+    }
+    if (!last)
+        return;
+    kt_time_format((uint64_t)last->written_at, at);
+    printf("  wrote last at %s, under key_id %s\n", at, KT_PRINTABLE(last->key_id_hash));
+}
+
 void kt_status_cluster_print(const struct kt_status_cluster *cluster)
 {
     const struct kt_look *look = cluster->look;
@@ -90,6 +110,7 @@ void kt_status_cluster_print(const struct kt_status_cluster *cluster)
                : is_current(look, api) ? "current"
                                        : "not current",
                key[0] ? KT_PRINTABLE(key) : "unknown", config[0] ? KT_PRINTABLE(config) : "unknown");
+        print_written(look, i);
         if (api->reload_failure)
             printf("  %s\n", KT_PRINTABLE(api->reload_failure));
     }

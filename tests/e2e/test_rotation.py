@@ -5,6 +5,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import time
 import harness
 from cluster import Cluster, EncryptedObject, write_kubeconfig
 from daemon import Daemon
-from harness import KEYTURN, proved, wait_for
+from harness import BUILD, KEYTURN, proved, wait_for
 
 KEYS = "Active  Key Type  Name\n------  --------  ----\n"
 
@@ -70,7 +71,8 @@ class Rotation(harness.Case):
         self.assertEqual(server, {"id": server["id"], "address": f"https://127.0.0.1:{self.cluster.api.port}",
                                   "keyIdHash": sha256(self.daemon.key_id()), "configHash": sha256(self.config.read_bytes()),
                                   "current": True, "reachable": True})
-        self.assertRegex(self.keyturn("status", "-v").stdout, r"(?m)^API server: \S+ https://127.0.0.1:\d+, current, ")
+        self.assertRegex(self.keyturn("status", "-v").stdout, r"(?m)^API server: \S+ https://127.0.0.1:\d+, current, .*\n"
+                         r"  wrote last at \S+, under key_id " + sha256(self.daemon.key_id()))
 
     def lines(self):
         return [json.loads(line) for line in (self.daemon.state / "audit.log").read_text().splitlines()]
@@ -144,7 +146,23 @@ class Rotation(harness.Case):
         item, = self.cluster.api.client().get(path)[1]["items"]
         return self.cluster.etcd.secret(item["metadata"]["name"], "kube-system")
 
-    def test_4_stops_where_objects_are_to_be_rewritten(self):
+    def test_4_api_server_that_is_gone(self):
+        """It is remembered, and holds everything up until somebody says that it is gone."""
+        out = self.workspace.path / "next.yaml"
+        subprocess.run([BUILD / "tests" / "make_state", "edit", self.daemon.dir, out, "api-server", "apiserver-gone"],
+                       check=True, capture_output=True, env={**os.environ, "KEYTURN_BUILD": str(BUILD)})
+        self.assertEqual(self.daemon.offer(out).exit, 0)
+        answer = self.keyturn("rotate", "--timeout", "1", status=4)
+        self.assertRegex(answer.stderr, r"keyturn: out of time: rotate: expected every API server is known and can be asked, found "
+                                        r"apiserver-gone does not answer")
+        mine = self.keyturn("status", "-o", "json").json()["apiServers"][0]["id"]
+        error = self.keyturn("rotate", "--forget-api-server", mine, "-o", "json", status=3).error()
+        self.assertIn("found that it answers", error["message"])
+        done = self.keyturn("rotate", "--forget-api-server", "apiserver-gone", "-o", "json").json()
+        self.assertEqual([step["change"] for step in done["generations"]], ["forget API servers that are gone"])
+        self.assertFalse(self.keyturn("rotate", "--forget-api-server", "apiserver-gone", "-o", "json").json()["changed"])
+
+    def test_5_stops_where_objects_are_to_be_rewritten(self):
         for command in ("reencrypt", "rotate-keys"):
             answer = self.keyturn(command, "-o", "json", status=2)
             self.assertEqual(answer.error()["code"], "UNSUPPORTED")
@@ -156,7 +174,7 @@ class Rotation(harness.Case):
         self.assertEqual(self.lines()[-1]["command"], "prepare --force")
         self.keyturn("audit", "verify")
 
-    def test_5_killed_and_by_the_metric_of_writes(self):
+    def test_6_killed_and_by_the_metric_of_writes(self):
         """Where nobody may look into the store. The first run is killed (-9) in the middle, the next is interrupted."""
         old = self.daemon.key_id()
         with self.rotating("rotate") as run:

@@ -11,7 +11,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from cluster import Cluster  # noqa: E402
-from program import KEYTURN, PATIENCE, Terminal, until  # noqa: E402
+from program import KEYTURN, PATIENCE, Terminal, fault, until  # noqa: E402
 
 FORCED = ["--force", "--yes"]
 
@@ -27,10 +27,10 @@ class Rotations(Cluster):
         """All but the lock, which may be made by whoever looks whether another one is at it."""
         return {name: data for name, data in self.files().items() if not name.endswith("rotation.lock")}
 
-    def background(self, *words):
+    def background(self, *words, env=None):
         """One that runs while others are looked at."""
         process = subprocess.Popen([KEYTURN, *words, "--config", self.config_of("a")], stdin=subprocess.DEVNULL, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment(), start_new_session=True)
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment(env), start_new_session=True)
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
         return process
@@ -133,6 +133,23 @@ class KmsKeys(Rotations):
         self.assertEqual(sum(json.loads(out)["changed"] for (out, _), status in ended if status == 0), 1)
         self.assertEqual(self.keys(), [("kms", "active"), ("kms", "ready")])
         self.expect(self.verify("a"), 0)
+
+    def test_overtaken_by_who_does_not_take_the_lock(self):
+        """Stopped when its generation is made and not in force yet."""
+        run = self.background("prepare", "-o", "json", *FORCED, env=fault(2, "stop"))
+        until(lambda: self.state_of_process(run.pid) == "T", "it has stopped")
+        self.expect(self.on("a", "keyring", "offer", self.edit("a", "hold", "7200")), 0)
+        before = self.below()
+        run.send_signal(signal.SIGCONT)
+        said = run.communicate(timeout=PATIENCE)[1]
+        self.assertEqual((run.returncode, json.loads(said)["error"]["code"]), (5, "BUSY"), said)
+        self.assertEqual(self.below(), before)
+        self.expect(self.on("a", "prepare", *FORCED), 0)
+        self.assertEqual(self.numbers("a"), (1, 3))
+
+    @staticmethod
+    def state_of_process(pid):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
     def test_prepare_cut_at_every_write(self):
         def check(_):
