@@ -54,7 +54,7 @@ void kt_progress_wait(struct kt_rotation *rotation)
     const struct kt_next *next = &rotation->next;
     uint64_t now = kt_clock_monotonic_ns();
     char line[LINE_MAX_LEN];
-    struct kt_error why;
+    const struct kt_error *why = &rotation->waits_for;
     if (is_another(progress, next)) {
         progress->step = next->step;
         progress->gate = next->gate;
@@ -64,9 +64,8 @@ void kt_progress_wait(struct kt_rotation *rotation)
     }
     if (progress->quiet || (!progress->terminal && progress->said_ns > 0 && now - progress->said_ns < SAY_NS))
         return;
-    kt_rotation_why(rotation, &why);
     snprintf(line, sizeof(line), "waiting for %" PRIu64 " s: %s%s%s", (now - progress->since_ns) / NS_PER_S,
-             why.message, why.hint[0] ? "; " : "", why.hint);
+             why->message, why->hint[0] ? "; " : "", why->hint);
     progress->said_ns = now;
     show(progress, KT_PRINTABLE(line));
 }

@@ -121,16 +121,15 @@ static void pause_until_look(const struct kt_rotation *r)
         (void)poll(NULL, 0, (int)((r->look_ns + LOOK_NS - now) / NS_PER_MS) + 1);
 }
 
-static bool fail_waiting(struct kt_rotation *r, const char *what, struct kt_error *err)
+/* By what it last waited for: a look that did not come to its end says nothing. */
+static bool fail_waiting(const struct kt_rotation *r, const char *what, struct kt_error *err)
 {
-    kt_rotation_why(r, err);
-    if (r->next.step == KT_STEP_DONE || r->next.gate == KT_GATE_NONE)
-        kt_fail(err, KT_E_INCOMPLETE, "%s: not done yet", kt_order_text(r->order.kind));
-    err->code = KT_E_INCOMPLETE;
-    (void)kt_error_prefix(err, "%s", what);
-    char hint[sizeof(err->hint)];
-    memcpy(hint, err->hint, sizeof(hint));
-    return kt_error_hint(err, "run it again: it goes on from here%s%.300s", hint[0] ? "; " : "", hint);
+    const struct kt_error *why = &r->waits_for;
+    if (why->code != KT_OK)
+        kt_fail(err, KT_E_INCOMPLETE, "%s: %.440s", what, why->message);
+    else
+        kt_fail(err, KT_E_INCOMPLETE, "%s: %s is not done yet", what, kt_order_text(r->order.kind));
+    return kt_error_hint(err, "run it again: it goes on from here%s%.300s", why->hint[0] ? "; " : "", why->hint);
 }
 
 static bool is_stale(const struct kt_rotation *r)
@@ -187,6 +186,8 @@ static bool turn(struct kt_rotation *r, bool *ret_done, struct kt_error *err)
         return no_rewrite_yet(r, err);
     if (*ret_done || r->options->dry_run)
         return true;
+    if (r->next.step == KT_STEP_WAIT || r->next.step == KT_STEP_POKE || r->next.step == KT_STEP_CANARY)
+        kt_rotation_why(r, &r->waits_for);
     if (interrupted)
         return fail_waiting(r, "interrupted", err);
     if (kt_clock_monotonic_ns() - r->begun_ns > r->options->timeout_s * NS_PER_S)
@@ -194,15 +195,13 @@ static bool turn(struct kt_rotation *r, bool *ret_done, struct kt_error *err)
     return act(r, err);
 }
 
-/* What was refused after a change was not refused as a whole; what failed because of ^Z or ^C, which the opener gets as
- * well, failed by that. */
+/* What was refused after a change was not refused as a whole; what failed because of ^C, which the opener gets as well,
+ * failed by that. */
 static bool end(struct kt_rotation *r, struct kt_error *err)
 {
     kt_progress_end(&r->progress);
-    if (interrupted && err->code != KT_E_INCOMPLETE) {
-        kt_fail(err, KT_E_INCOMPLETE, "interrupted");
-        return kt_error_hint(err, "run it again: it goes on from here");
-    }
+    if (interrupted && err->code != KT_E_INCOMPLETE)
+        return fail_waiting(r, "interrupted", err);
     if (r->changed && kt_code_exit(err->code) == kt_code_exit(KT_E_REFUSED))
         err->code = KT_E_INCOMPLETE;
     return false;

@@ -52,9 +52,10 @@ struct kt_rotation {
     struct kt_opener_answer described; /* the keyring as it was looked at */
     struct kt_next next;
     struct kt_progress progress;
-    bool changed;       /* a generation was written that changes keys or stage */
-    bool served;        /* the daemon has the newest generation */
-    uint64_t confirmed; /* gates that --force was confirmed for */
+    struct kt_error waits_for; /* what it last waited for; KT_OK: nothing yet */
+    bool changed;              /* a generation was written that changes keys or stage */
+    bool served;               /* the daemon has the newest generation */
+    uint64_t confirmed;        /* gates that --force was confirmed for */
     uint64_t begun_ns;
     uint64_t look_ns;       /* when the newest look began */
     unsigned canary_before; /* 1 + the API server that the last step was a canary through; 0: it was another step */
