@@ -6,20 +6,9 @@
 #include "base/printable.h"
 #include "encconfig/mask.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 #define SHOWN_MAX ((size_t)16 * 1024 * 1024)
-
-enum { OPTION_ENCRYPTION_CONFIG = 0x200 };
-
-static const struct argp_option own_options[] = {
-    {.name = "encryption-config",
-     .key = OPTION_ENCRYPTION_CONFIG,
-     .arg = "FILE",
-     .doc = "The EncryptionConfiguration that kube-apiserver reads"},
-    {0},
-};
 
 struct diff {
     const char *file;
@@ -33,16 +22,6 @@ static void diff_done(struct diff *diff)
 {
     kt_wanted_free(diff->wanted);
     kt_text_done(&diff->shown);
-}
-
-/* NOLINTNEXTLINE(readability-non-const-parameter): the type of kt_command_line.take */
-static error_t take(int key, char *arg, void *closure)
-{
-    struct diff *diff = closure;
-    if (key != OPTION_ENCRYPTION_CONFIG)
-        return ARGP_ERR_UNKNOWN;
-    diff->file = arg;
-    return arg[0] ? 0 : EINVAL;
 }
 
 static struct kt_encconfig *parse(struct kt_slice bytes, struct kt_error *err)
@@ -140,11 +119,11 @@ static bool tell(const struct kt_options *options, const struct diff *diff, stru
 int kt_command_config_diff(int argc, char **argv)
 {
     KT_CLEANUP(diff_done) struct diff diff = {.file = NULL};
-    struct kt_command_line line = {
-        .command = kt_command_find("config diff"), .own = own_options, .take = take, .closure = &diff};
+    struct kt_command_line line = {.command = kt_command_find("config diff")};
     struct kt_error err = KT_ERROR_INIT;
     kt_command_parse(&line, argc, argv);
-    if (!diff.file) {
+    diff.file = line.options.cluster[KT_CLUSTER_ENCRYPTION_CONFIG];
+    if (!diff.file || !diff.file[0]) {
         kt_fail(&err, KT_E_USAGE, "a file is needed");
         kt_error_hint(&err, "--encryption-config FILE, the one of kube-apiserver's --encryption-provider-config");
         return kt_print_error(&line.options, &err);

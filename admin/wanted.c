@@ -6,6 +6,7 @@
 #include "rotation/rotation.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static enum kt_encconfig_type type_of(enum kt_key_type type)
 {
@@ -99,23 +100,43 @@ void kt_wanted_free(struct kt_wanted *wanted)
     free(wanted);
 }
 
+/* Our plugin's name in that list: by its socket too, as the state machine tells it; else the one of keyturn.yaml. */
+static const char *name_in(const struct kt_wanted *wanted, const struct kt_encconfig_entry *entry, const char *name)
+{
+    for (size_t i = 0; i < entry->n_providers; i++) {
+        const struct kt_encconfig_kms *kms = &entry->providers[i].kms;
+        if (entry->providers[i].types[KT_ENCCONFIG_KMS] && strcmp(kms->api_version.text, "v2") == 0 &&
+            (strcmp(kms->name.text, name) == 0 || strcmp(kms->endpoint.text, wanted->endpoint) == 0))
+            return kms->name.text;
+    }
+    return name;
+}
+
+static void fill_list(const struct kt_wanted *wanted, const struct kt_encconfig *file, size_t entry,
+                      struct kt_encconfig_item *items, struct kt_encconfig_list *ret)
+{
+    memcpy(items, wanted->items, wanted->n_items * sizeof(*items));
+    for (size_t i = 0; i < wanted->n_items; i++)
+        if (items[i].type == KT_ENCCONFIG_KMS)
+            items[i].name = name_in(wanted, &file->entries[entry], items[i].name);
+    *ret = (struct kt_encconfig_list){
+        .entry = entry, .items = items, .n_items = wanted->n_items, .drops = wanted->drops, .n_drops = wanted->n_drops};
+}
+
 struct kt_secret *kt_wanted_edit(const struct kt_wanted *wanted, const struct kt_encconfig *file, size_t *ret_n,
                                  struct kt_error *err)
 {
     KT_CLEANUP(kt_free_p) struct kt_encconfig_list *lists = calloc(file->n_entries + 1, sizeof(*lists));
+    KT_CLEANUP(kt_free_p)
+    struct kt_encconfig_item *items = calloc(file->n_entries + 1, wanted->n_items * sizeof(*items));
     size_t n = 0;
-    if (!lists) {
+    if (!lists || !items) {
         kt_fail(err, KT_E_NOMEM, "out of memory");
         return NULL;
     }
     for (size_t i = 0; i < file->n_entries; i++) {
-        if (!kt_encconfig_holds(&file->entries[i], wanted->items, wanted->n_items))
-            continue;
-        lists[n++] = (struct kt_encconfig_list){.entry = i,
-                                                .items = wanted->items,
-                                                .n_items = wanted->n_items,
-                                                .drops = wanted->drops,
-                                                .n_drops = wanted->n_drops};
+        fill_list(wanted, file, i, items + i * wanted->n_items, &lists[n]);
+        n += kt_encconfig_holds(&file->entries[i], lists[n].items, lists[n].n_items);
     }
     if (n == 0) {
         kt_fail(err, KT_E_REFUSED, "expected a list with a provider or a key of the keyring, found none");

@@ -93,6 +93,14 @@ class ConfigDiff(Case):
         self.offer("enabled", "false")
         self.diff(0)
 
+    def test_our_plugin_by_its_socket_and_another_one(self):
+        self.expect(self.init(), 0)
+        ours = f"  - kms: {{apiVersion: v2, name: ours, endpoint: 'unix://{self.dir}/run/kms/kms.sock'}}\n"
+        other = "  - kms: {apiVersion: v2, name: other, endpoint: 'unix:///other'}\n"
+        head = KMS[:KMS.index("  # for")]
+        self.file.write_text(head + other + "  - identity: {}\n" + ours)
+        self.assertEqual(self.patched(self.diff(8, "FOUND")), head + ours + "  - identity: {}\n" + other)
+
     def test_another_key_and_its_retirement(self):
         self.founded("aescbc")
         self.offer("add-aescbc", "second", "stage", "prepare")
