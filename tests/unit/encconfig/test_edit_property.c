@@ -9,13 +9,14 @@
 #define FILES       3000u
 #define ENTRIES_MAX 3u
 #define PIECES_MAX  8u
+#define WORDS_MAX   512u
 
 enum form { BLOCK, BLOCK_BRACES, FLOW, FLOW_LINES, JSON, JSON_LINES, FORMS };
 
 struct entry {
-    char before[512]; /* the words of its list */
-    char wanted[512];
-    char drops[512];
+    char before[WORDS_MAX]; /* the words of its list */
+    char wanted[WORDS_MAX];
+    char drops[WORDS_MAX];
 };
 
 struct made {
@@ -48,7 +49,11 @@ static const char *const inline_types[] = {"aescbc", "secretbox", "aesgcm"};
 static void add_word(char *words, const char *word)
 {
     size_t len = strlen(words);
-    snprintf(words + len, 512 - len, "%s%s", len > 0 ? " " : "", word);
+    const size_t more = strlen(word);
+    assert_true(len + 1 + more < WORDS_MAX);
+    if (len > 0)
+        words[len++] = ' ';
+    memcpy(words + len, word, more + 1);
 }
 
 /* Names differ in their ends, so keys in their bytes. */
