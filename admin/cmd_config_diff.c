@@ -57,14 +57,18 @@ static bool make(const struct kt_config *config, struct diff *diff, struct kt_er
     if (!kt_config_file_read(diff->file, &bytes, NULL, err))
         return false;
     KT_CLEANUP(kt_encconfig_free_p) struct kt_encconfig *file = parse(kt_bytes_view(&bytes), err);
-    if (!file)
-        return kt_error_prefix(err, "%s", diff->file);
+    if (!file) {
+        (void)kt_error_prefix(err, "%s", diff->file);
+        return false;
+    }
     diff->wanted = kt_wanted_new(config, err);
     if (!diff->wanted)
         return false;
     KT_CLEANUP(kt_secret_free_p) struct kt_secret *after = kt_wanted_edit(diff->wanted, file, &diff->n_lists, err);
-    if (!after)
-        return kt_error_prefix(err, "%s", diff->file);
+    if (!after) {
+        (void)kt_error_prefix(err, "%s", diff->file);
+        return false;
+    }
     KT_CLEANUP(kt_secret_free_p) struct kt_secret *before = kt_secret_new_copy(bytes.data, bytes.len, err);
     if (!before)
         return false;
