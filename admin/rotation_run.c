@@ -5,6 +5,7 @@
 #include "admin/opener_local.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "keystore/key_name.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -70,7 +71,7 @@ static void decide(struct kt_rotation *r)
 {
     const struct kt_keyring_info *info = r->described.info;
     enum kt_key_type type = r->order.new_type ? r->order.new_type : info->keys[0].type;
-    kt_rotation_key_name(info, type, r->look->facts.now, r->new_name);
+    kt_key_name_next(info, type, r->look->facts.now, r->new_name);
     r->order.new_name = r->new_name;
     kt_rotation_next(&r->look->facts, &r->order, &r->next);
     memcpy(r->order.rotating, r->next.rotating, sizeof(r->order.rotating));

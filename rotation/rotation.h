@@ -59,7 +59,7 @@ struct kt_order {
     bool skip;             /* reencrypt --skip: old keys stay as they are */
     bool strict;           /* enable --strict: identity leaves the list in the end */
     bool accept_plaintext; /* rewrite what is in clear where encryption had been finished */
-    /* Of the key that prepare and rotate-keys make; 0: the type of the active one. Name: kt_rotation_key_name. */
+    /* Of the key that prepare and rotate-keys make; 0: the type of the active one. Name: kt_key_name_next. */
     enum kt_key_type new_type;
     const char *new_name;
     char rotating[KT_KEY_ID_LEN + 1]; /* "" in a new run; kt_next.rotating of the call before */
@@ -141,11 +141,6 @@ size_t kt_rotation_plan(const struct kt_facts *facts, const struct kt_order *ord
 /* The provider list that belongs to a keyring: its keys in order (kms keys are one provider), identity last while
  * enabled, first while disabled, absent while strict. Returns the number. */
 size_t kt_rotation_providers(const struct kt_keyring_info *keyring, int ret[KT_KEYS_MAX + 2]);
-
-/* A name for a new key as k3s gives it: `aescbckey` (secretboxkey, aesgcmkey, kmskey), then `aescbckey-<time>`, and
- * `-2`, `-3`... after that where it is taken by a listed or an archived key. */
-void kt_rotation_key_name(const struct kt_keyring_info *keyring, enum kt_key_type type, uint64_t now,
-                          char ret[KT_KEY_NAME_MAX + 1]);
 
 /* `Server Encryption Hashes` of the status block. */
 enum kt_hashes { KT_HASHES_UNKNOWN, KT_HASHES_MATCH, KT_HASHES_DIFFER };

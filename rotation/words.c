@@ -81,32 +81,6 @@ const char *kt_rotation_success(enum kt_order_kind kind)
     return (unsigned)kind < KT_ORDER_COUNT ? kt_rotation_stages[kind].success : "unknown";
 }
 
-static bool name_is_taken(const struct kt_keyring_info *keyring, const char *name)
-{
-    for (size_t i = 0; i < keyring->n_keys; i++)
-        if (strcmp(keyring->keys[i].name, name) == 0)
-            return true;
-    for (size_t i = 0; i < keyring->n_archive; i++)
-        if (strcmp(keyring->archive[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-void kt_rotation_key_name(const struct kt_keyring_info *keyring, enum kt_key_type type, uint64_t now,
-                          char ret[KT_KEY_NAME_MAX + 1])
-{
-    char base[KT_NAME_MAX + 1];
-    char time[KT_TIME_LEN];
-    kt_time_format(now, time);
-    snprintf(ret, KT_KEY_NAME_MAX + 1, "%skey", kt_key_type_text(type));
-    if (!name_is_taken(keyring, ret))
-        return;
-    snprintf(base, sizeof base, "%skey-%s", kt_key_type_text(type), time);
-    snprintf(ret, KT_KEY_NAME_MAX + 1, "%s", base);
-    for (unsigned n = 2; name_is_taken(keyring, ret); n++)
-        snprintf(ret, KT_KEY_NAME_MAX + 1, "%.40s-%u", base, n);
-}
-
 static enum kt_hashes differ(const char *a, const char *b, char ret[KT_HASHES_TEXT_MAX])
 {
     snprintf(ret, KT_HASHES_TEXT_MAX, KT_TEXT_HASHES_DIFFER, a, b);

@@ -1,32 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names, plans, the line of hashes, and that docs/rotation.md has the same tables. */
+/* Plans, the line of hashes, and that docs/rotation.md has the same tables. */
 #include "cluster_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void test_key_names(void **state)
-{
-    char name[KT_KEY_NAME_MAX + 1];
-    (void)state;
-    struct fixture *f = fixture(KT_KEY_AESCBC, KT_STAGE_START, "arx");
-    kt_rotation_key_name(&f->keyring, KT_KEY_AESCBC, 1650607262, name);
-    assert_string_equal(name, "aescbckey");
-    memcpy(f->keyring.keys[0].name, name, sizeof(name));
-    kt_rotation_key_name(&f->keyring, KT_KEY_AESCBC, 1650607262, name);
-    assert_string_equal(name, "aescbckey-2022-04-22T06:01:02Z");
-    memcpy(f->keyring.keys[1].name, name, sizeof(name));
-    kt_rotation_key_name(&f->keyring, KT_KEY_AESCBC, 1650607262, name);
-    assert_string_equal(name, "aescbckey-2022-04-22T06:01:02Z-2");
-    memcpy(f->keyring.archive[0].name, name, sizeof(name)); /* one that is archived is taken as well */
-    kt_rotation_key_name(&f->keyring, KT_KEY_AESCBC, 1650607262, name);
-    assert_string_equal(name, "aescbckey-2022-04-22T06:01:02Z-3");
-    kt_rotation_key_name(&f->keyring, KT_KEY_SECRETBOX, 0, name);
-    assert_string_equal(name, "secretboxkey");
-    kt_rotation_key_name(&f->keyring, KT_KEY_KMS, 0, name);
-    assert_string_equal(name, "kmskey");
-}
 
 /* The line of the seeds' status, and the HA example with its two nodes. */
 static void test_hashes(void **state)
@@ -180,8 +158,8 @@ static void test_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_names), cmocka_unit_test(test_hashes),    cmocka_unit_test(test_providers),
-        cmocka_unit_test(test_plan),      cmocka_unit_test(test_words_fit), cmocka_unit_test(test_page),
+        cmocka_unit_test(test_hashes),    cmocka_unit_test(test_providers), cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_words_fit), cmocka_unit_test(test_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
