@@ -287,18 +287,25 @@ static bool take_document(struct yaml_builder *y, const yaml_event_t *event, str
     return true;
 }
 
-/* go-yaml has looked at the next token too when it ends a document, and finds errors there that libyaml does not: of
+static bool has_any(struct kt_slice text, const char *characters)
+{
+    for (; *characters; characters++)
+        if (text.len > 0 && memchr(text.data, *characters, text.len))
+            return true;
+    return false;
+}
+
+/* go-yaml has looked at the next tokens too when it ends a document, and finds errors there that libyaml does not: of
  * tags in flow style, and of a `?` in a plain scalar. */
 static bool take_document_end(struct yaml_builder *y, const yaml_event_t *event, struct kt_error *err)
 {
-    const struct kt_slice text = kt_source_text(y->b->source);
+    struct kt_slice rest = kt_source_text(y->b->source);
     size_t end = offset_of(y, event->start_mark.index);
     y->b->source->document_end = end;
     size_t next = kt_source_skip_blanks(y->b->source, end);
-    bool has_mark =
-        text.len - next >= 3 && (memcmp(text.data + next, "---", 3) == 0 || memcmp(text.data + next, "...", 3) == 0);
-    if (has_mark ||
-        (!memchr(text.data + next, '!', text.len - next) && !memchr(text.data + next, '?', text.len - next)))
+    rest = KT_SLICE(rest.data + next, rest.len - next);
+    bool has_mark = rest.len >= 3 && (memcmp(rest.data, "---", 3) == 0 || memcmp(rest.data, "...", 3) == 0);
+    if (has_mark || (rest.len > 0 && rest.data[0] == '%') || !has_any(rest, "[{") || !has_any(rest, "!?"))
         return true;
     return kt_source_fail(y->b, next, err, "expected the end of the document, or --- before another one");
 }

@@ -466,5 +466,5 @@ DIFFERENT = {
     "apiVersion": "v1", "resources": [
         {"resources": ["secrets"], "providers": [{"identity": {}}]}]}) + "\nx"),
     "behind a document": "# x\n" + json.dumps({"kind": "EncryptionConfig", "apiVersion": "v1", "resources": [
-        {"resources": ["secrets"], "providers": [{"identity": {}}]}]}) + "\n!x y\n",
+        {"resources": ["secrets"], "providers": [{"identity": {}}]}]}) + "\n[!x y]\n",
 }
