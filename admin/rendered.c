@@ -13,13 +13,13 @@ void kt_rendered_done(struct kt_rendered *rendered)
     *rendered = (struct kt_rendered){.text = NULL};
 }
 
-static enum kt_encconfig_kind kind_of(enum kt_key_type type)
+static enum kt_encconfig_fresh_kind kind_of(enum kt_key_type type)
 {
-    static const enum kt_encconfig_kind kinds[] = {
-        [KT_KEY_KMS] = KT_ENCCONFIG_KMS,
-        [KT_KEY_AESCBC] = KT_ENCCONFIG_AESCBC,
-        [KT_KEY_AESGCM] = KT_ENCCONFIG_AESGCM,
-        [KT_KEY_SECRETBOX] = KT_ENCCONFIG_SECRETBOX,
+    static const enum kt_encconfig_fresh_kind kinds[] = {
+        [KT_KEY_KMS] = KT_FRESH_KMS,
+        [KT_KEY_AESCBC] = KT_FRESH_AESCBC,
+        [KT_KEY_AESGCM] = KT_FRESH_AESGCM,
+        [KT_KEY_SECRETBOX] = KT_FRESH_SECRETBOX,
     };
     return kinds[type];
 }
@@ -66,9 +66,9 @@ static bool render(const struct kt_config *config, bool masked, const struct kt_
                    struct kt_rendered *ret, struct kt_error *err)
 {
     const struct kt_keyring_info *info = answer->info;
-    struct kt_encconfig_key keys[2 * KT_KEYS_MAX];
+    struct kt_encconfig_fresh_key keys[2 * KT_KEYS_MAX];
     for (size_t i = 0; i < info->n_keys; i++)
-        keys[i] = (struct kt_encconfig_key){
+        keys[i] = (struct kt_encconfig_fresh_key){
             .kind = kind_of(info->keys[i].type), .name = info->keys[i].name, .bytes = answer->keys[i]};
     const struct kt_encconfig_fresh fresh = {
         .provider = config->provider,

@@ -30,10 +30,10 @@ static bool check(const struct kt_encconfig_fresh *fresh, struct kt_error *err)
     if (fresh->n_keys == 0)
         return kt_fail(err, KT_E_REFUSED, "expected a key to render, found none");
     for (size_t i = 0; i < fresh->n_keys; i++) {
-        const struct kt_encconfig_key *key = &fresh->keys[i];
-        if (key->kind < KT_ENCCONFIG_KMS || key->kind > KT_ENCCONFIG_SECRETBOX)
+        const struct kt_encconfig_fresh_key *key = &fresh->keys[i];
+        if (key->kind < KT_FRESH_KMS || key->kind > KT_FRESH_SECRETBOX)
             return kt_fail(err, KT_E_INTERNAL, "a key of no kind that can be rendered: %d", (int)key->kind);
-        if (key->kind == KT_ENCCONFIG_KMS || fresh->masked)
+        if (key->kind == KT_FRESH_KMS || fresh->masked)
             continue;
         if (!key->bytes || kt_secret_len(key->bytes) > KT_ENCCONFIG_KEY_MAX)
             return kt_fail(err, KT_E_INTERNAL, "expected the bytes of inline key %zu, found none", i + 1);
@@ -53,7 +53,7 @@ static bool make_plan(const struct kt_encconfig_fresh *fresh, struct kt_render_p
 static bool has_inline(const struct kt_encconfig_fresh *fresh)
 {
     for (size_t i = 0; i < fresh->n_keys; i++) {
-        if (fresh->keys[i].kind != KT_ENCCONFIG_KMS)
+        if (fresh->keys[i].kind != KT_FRESH_KMS)
             return true;
     }
     return false;

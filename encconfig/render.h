@@ -9,24 +9,24 @@
 #include "base/buf.h"
 #include "base/secret.h"
 
-enum kt_encconfig_kind {
-    KT_ENCCONFIG_KMS = 1, /* all kms keys are one provider, the plugin */
-    KT_ENCCONFIG_AESCBC,
-    KT_ENCCONFIG_AESGCM,
-    KT_ENCCONFIG_SECRETBOX,
+enum kt_encconfig_fresh_kind {
+    KT_FRESH_KMS = 1, /* all kms keys are one provider, the plugin */
+    KT_FRESH_AESCBC,
+    KT_FRESH_AESGCM,
+    KT_FRESH_SECRETBOX,
 };
 
-struct kt_encconfig_key {
-    enum kt_encconfig_kind kind;
+struct kt_encconfig_fresh_key {
+    enum kt_encconfig_fresh_kind kind;
     const char *name;              /* an inline key's: UTF-8 */
     const struct kt_secret *bytes; /* an inline key's, KT_ENCCONFIG_KEY_MAX at most; NULL where masked */
 };
 #define KT_ENCCONFIG_KEY_MAX 32u
 
 struct kt_encconfig_fresh {
-    const char *provider;                /* name of the KMS provider, without ':' */
-    const char *kms_socket;              /* absolute path, or "@name" */
-    const struct kt_encconfig_key *keys; /* in order; each kind becomes a provider, where its first key stands */
+    const char *provider;                      /* name of the KMS provider, without ':' */
+    const char *kms_socket;                    /* absolute path, or "@name" */
+    const struct kt_encconfig_fresh_key *keys; /* in order; each kind becomes a provider, where its first key stands */
     size_t n_keys;
     bool enabled; /* identity last, or, unless enabled, first: what is stored in clear can still be read */
     bool strict;  /* while enabled, no identity at all */

@@ -3,12 +3,13 @@
 #include "encconfig/render_parts.h"
 
 static const char *const names[] = {
-    [KT_ENCCONFIG_AESCBC] = "aescbc",
-    [KT_ENCCONFIG_AESGCM] = "aesgcm",
-    [KT_ENCCONFIG_SECRETBOX] = "secretbox",
+    [KT_FRESH_AESCBC] = "aescbc",
+    [KT_FRESH_AESGCM] = "aesgcm",
+    [KT_FRESH_SECRETBOX] = "secretbox",
 };
 
-static void put_entry(const struct kt_render_plan *plan, const struct kt_encconfig_key *key, struct kt_render_out *out)
+static void put_entry(const struct kt_render_plan *plan, const struct kt_encconfig_fresh_key *key,
+                      struct kt_render_out *out)
 {
     kt_render_put(out, "              {\n                \"name\": ");
     kt_render_put_json(out, key->name);
@@ -50,7 +51,7 @@ static void put_provider(const struct kt_render_plan *plan, unsigned kind, struc
 {
     if (kind == KT_RENDER_IDENTITY)
         kt_render_put(out, "          \"identity\": {}\n");
-    else if (kind == KT_ENCCONFIG_KMS)
+    else if (kind == KT_FRESH_KMS)
         put_kms(plan, out);
     else
         put_inline(plan, kind, out);

@@ -12,7 +12,7 @@
 struct kt_render_plan {
     const struct kt_encconfig_fresh *fresh;
     char endpoint[KT_ENCCONFIG_ENDPOINT_MAX];
-    unsigned providers[KT_RENDER_PROVIDERS_MAX]; /* enum kt_encconfig_kind, or KT_RENDER_IDENTITY */
+    unsigned providers[KT_RENDER_PROVIDERS_MAX]; /* enum kt_encconfig_fresh_kind, or KT_RENDER_IDENTITY */
     size_t n_providers;
 };
 

@@ -59,7 +59,7 @@ static const struct {
     {"/x/\xc3\xa9\xe2\x80\xa8", "\"unix:///x/\\U000000e9\\U00002028\""},
 };
 
-static const struct kt_encconfig_key KMS = {.kind = KT_ENCCONFIG_KMS};
+static const struct kt_encconfig_fresh_key KMS = {.kind = KT_FRESH_KMS};
 
 static struct kt_encconfig_fresh fresh_of(const char *provider, const char *socket)
 {

@@ -36,21 +36,22 @@ static const char RKE2[] = "{\n"
                            "  ]\n"
                            "}\n";
 
-static struct kt_encconfig_key key_of(enum kt_encconfig_kind kind, const char *name, size_t len, uint8_t fill)
+static struct kt_encconfig_fresh_key key_of(enum kt_encconfig_fresh_kind kind, const char *name, size_t len,
+                                            uint8_t fill)
 {
     struct kt_secret *bytes = kt_secret_new(len, NULL);
     assert_non_null(bytes);
     memset(kt_secret_bytes(bytes), fill, len);
-    return (struct kt_encconfig_key){.kind = kind, .name = name, .bytes = bytes};
+    return (struct kt_encconfig_fresh_key){.kind = kind, .name = name, .bytes = bytes};
 }
 
-static void free_keys(struct kt_encconfig_key *keys, size_t n)
+static void free_keys(struct kt_encconfig_fresh_key *keys, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         kt_secret_free((struct kt_secret *)(uintptr_t)keys[i].bytes);
 }
 
-static struct kt_encconfig_fresh fresh_of(const struct kt_encconfig_key *keys, size_t n)
+static struct kt_encconfig_fresh fresh_of(const struct kt_encconfig_fresh_key *keys, size_t n)
 {
     return (struct kt_encconfig_fresh){
         .provider = "keyturn", .kms_socket = "/run/kms.sock", .keys = keys, .n_keys = n, .enabled = true};
@@ -72,7 +73,7 @@ static void one_key_is_rke2s_file(void **state)
 {
     (void)state;
     static const char secret[] = "xxxxxxxxxxxxxxxxxxx";
-    struct kt_encconfig_key key = key_of(KT_ENCCONFIG_AESCBC, "aescbckey", 32, 0xa5);
+    struct kt_encconfig_fresh_key key = key_of(KT_FRESH_AESCBC, "aescbckey", 32, 0xa5);
     struct kt_encconfig_fresh fresh = fresh_of(&key, 1);
     char want[2048];
     const char *at = strstr(RKE2, secret);
@@ -82,7 +83,7 @@ static void one_key_is_rke2s_file(void **state)
     assert_string_equal(text, want);
     /* Masked, and without the key: the same but for it. */
     fresh.masked = true;
-    struct kt_encconfig_key hidden = {.kind = KT_ENCCONFIG_AESCBC, .name = "aescbckey"};
+    struct kt_encconfig_fresh_key hidden = {.kind = KT_FRESH_AESCBC, .name = "aescbckey"};
     fresh.keys = &hidden;
     snprintf(want, sizeof(want), "%.*s%s%s", (int)(at - RKE2), RKE2, "REDACTED", at + strlen(secret));
     KT_CLEANUP(kt_free_p) char *masked = render(&fresh);
@@ -126,13 +127,13 @@ static void providers_stand_in_the_order_of_their_first_keys(void **state)
         {false, false, "identity aescbc:a,c secretbox:b kms aesgcm:d"},
         {false, true, "identity aescbc:a,c secretbox:b kms aesgcm:d"},
     };
-    struct kt_encconfig_key keys[] = {
-        key_of(KT_ENCCONFIG_AESCBC, "a", 32, 1),
-        key_of(KT_ENCCONFIG_SECRETBOX, "b", 32, 2),
-        {.kind = KT_ENCCONFIG_KMS},
-        key_of(KT_ENCCONFIG_AESCBC, "c", 16, 3),
-        {.kind = KT_ENCCONFIG_KMS},
-        key_of(KT_ENCCONFIG_AESGCM, "d", 24, 4),
+    struct kt_encconfig_fresh_key keys[] = {
+        key_of(KT_FRESH_AESCBC, "a", 32, 1),
+        key_of(KT_FRESH_SECRETBOX, "b", 32, 2),
+        {.kind = KT_FRESH_KMS},
+        key_of(KT_FRESH_AESCBC, "c", 16, 3),
+        {.kind = KT_FRESH_KMS},
+        key_of(KT_FRESH_AESGCM, "d", 24, 4),
     };
     (void)state;
     for (size_t i = 0; i < KT_ARRAY_LEN(cases); i++) {
@@ -154,7 +155,7 @@ static void every_length_reads_back(void **state)
     static const size_t lens[] = {16, 24, 32};
     (void)state;
     for (size_t i = 0; i < KT_ARRAY_LEN(lens); i++) {
-        struct kt_encconfig_key key = key_of(KT_ENCCONFIG_AESGCM, "k", lens[i], (uint8_t)(0xf0 + i));
+        struct kt_encconfig_fresh_key key = key_of(KT_FRESH_AESGCM, "k", lens[i], (uint8_t)(0xf0 + i));
         struct kt_encconfig_fresh fresh = fresh_of(&key, 1);
         uint8_t bytes[64];
         size_t len = 0;
@@ -184,7 +185,7 @@ static void values_read_back(void **state)
                                         "#"};
     (void)state;
     for (size_t i = 0; i < KT_ARRAY_LEN(names); i++) {
-        struct kt_encconfig_key keys[] = {key_of(KT_ENCCONFIG_SECRETBOX, names[i], 32, 7), {.kind = KT_ENCCONFIG_KMS}};
+        struct kt_encconfig_fresh_key keys[] = {key_of(KT_FRESH_SECRETBOX, names[i], 32, 7), {.kind = KT_FRESH_KMS}};
         struct kt_encconfig_fresh fresh = fresh_of(keys, 2);
         json_t *root = NULL;
         fresh.kms_socket = "/x/\n\x7f\"\\\xe2\x80\xa8";
@@ -207,8 +208,8 @@ static void values_read_back(void **state)
 static void masked_shows_no_key(void **state)
 {
     (void)state;
-    struct kt_encconfig_key keys[] = {key_of(KT_ENCCONFIG_AESCBC, "a", 32, 1),
-                                      key_of(KT_ENCCONFIG_SECRETBOX, "b", 32, 2)};
+    struct kt_encconfig_fresh_key keys[] = {key_of(KT_FRESH_AESCBC, "a", 32, 1),
+                                            key_of(KT_FRESH_SECRETBOX, "b", 32, 2)};
     struct kt_encconfig_fresh fresh = fresh_of(keys, 2);
     fresh.masked = true;
     KT_CLEANUP(kt_free_p) char *text = render(&fresh);
@@ -222,14 +223,14 @@ static void masked_shows_no_key(void **state)
 static void largest_list(void **state)
 {
     enum { N = 128 };
-    static struct kt_encconfig_key keys[N];
+    static struct kt_encconfig_fresh_key keys[N];
     char name[254];
     json_t *root = NULL;
     (void)state;
     memset(name, '"', sizeof(name) - 1); /* doubled */
     name[sizeof(name) - 1] = '\0';
     for (size_t i = 0; i < N; i++)
-        keys[i] = key_of(KT_ENCCONFIG_AESCBC, name, 32, (uint8_t)i);
+        keys[i] = key_of(KT_FRESH_AESCBC, name, 32, (uint8_t)i);
     struct kt_encconfig_fresh fresh = fresh_of(keys, N);
     KT_CLEANUP(kt_free_p) char *text = render(&fresh);
     json_t *provider = json_object_get(json_array_get(providers_of(text, &root), 0), "aescbc");
@@ -242,10 +243,10 @@ static void missing_bytes_are_refused(void **state)
 {
     (void)state;
     struct kt_error err = KT_ERROR_INIT;
-    const struct kt_encconfig_key none = {.kind = KT_ENCCONFIG_AESCBC, .name = "a"};
-    const struct kt_encconfig_key odd = {.kind = (enum kt_encconfig_kind)9, .name = "a"};
-    struct kt_encconfig_key large = key_of(KT_ENCCONFIG_AESCBC, "a", 33, 1);
-    const struct kt_encconfig_key *const bad[] = {&none, &odd, &large};
+    const struct kt_encconfig_fresh_key none = {.kind = KT_FRESH_AESCBC, .name = "a"};
+    const struct kt_encconfig_fresh_key odd = {.kind = (enum kt_encconfig_fresh_kind)9, .name = "a"};
+    struct kt_encconfig_fresh_key large = key_of(KT_FRESH_AESCBC, "a", 33, 1);
+    const struct kt_encconfig_fresh_key *const bad[] = {&none, &odd, &large};
     for (size_t i = 0; i < KT_ARRAY_LEN(bad); i++) {
         const struct kt_encconfig_fresh fresh = fresh_of(bad[i], 1);
         assert_null(kt_encconfig_render(&fresh, &err));
