@@ -210,7 +210,8 @@ class TwoAdmins(Enrolled):
         self.assertIn(0, [status for status, _, _ in ends], ends)
         for status, _, error in ends:
             if status:
-                self.assertEqual((status, json.loads(error)["error"]["code"]), (3, "KEYRING_STALE"), error)
+                # It came second, or while the first one's keyring was being taken in.
+                self.assertIn((status, json.loads(error)["error"]["code"]), [(3, "KEYRING_STALE"), (5, "BUSY")], error)
         owner = None
         for node in "cde":
             owner = self.approve("a", node, fingerprints[node])
