@@ -3,6 +3,7 @@
 
 #include "admin/opener_local.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -58,6 +59,7 @@ bool kt_audit_files_read(const struct kt_options *options, const char *file, str
 
 static bool is_same(const struct kt_state *a, const struct kt_state *b)
 {
+    assert(a && b);
     return kt_slice_equal(kt_bytes_view(&a->current), kt_bytes_view(&b->current)) &&
            memcmp(a->floor.hash, b->floor.hash, KT_HASH_LEN) == 0;
 }
