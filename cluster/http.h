@@ -16,7 +16,7 @@
 #include "cluster/http_url.h"
 
 #define KT_HTTP_IN_FLIGHT_MAX   256u
-#define KT_HTTP_CONNECTIONS_MAX 32u /* in all; each takes 60 KiB of OpenSSL's arena (measured) */
+#define KT_HTTP_CONNECTIONS_MAX 16u /* in all; each takes up to 160 KiB of OpenSSL's arena (OpenSSL 3.5; 60 KiB with 3.0) */
 #define KT_HTTP_BODY_MAX        ((size_t)1 << 20)
 #define KT_HTTP_ANSWER_MAX      ((size_t)64 << 20)
 #define KT_HTTP_WORDS_MAX       8192u /* kept of an answer that is no success; the rest is dropped */

@@ -12,6 +12,7 @@ from fake_api import CLUSTER_NAME, TOKEN, Case
 from pki import Authority
 
 SHORT = 1500  # ms: the deadline of requests that are to miss it
+CONNECTIONS = 16  # cluster/http.h
 PATIENCE = 60  # s: by when they must have ended all the same, on a busy machine
 
 
@@ -170,6 +171,9 @@ class Answers(Case):
         self.addCleanup(gate.release, 10000)
 
         def gated(handler):
+            if self.api.count("/gated") == 1:  # libcurl 8 makes no second connection before the first has brought an answer
+                handler.answer(200, "x" * 1000)
+                return
             gate.acquire()
             handler.answer(200, "x" * 1000)
             gate.release()
@@ -178,12 +182,12 @@ class Answers(Case):
         result = self.kube_call("flood", 500, 100, "/gated")[0]
         self.assertEqual(result["outcomes"], {"OK": 500})
         self.assertEqual(result["last"]["body"], "")
-        self.assertEqual(self.api.connections, 32)
+        self.assertIn(self.api.connections, (CONNECTIONS - 1, CONNECTIONS))
         self.assertLess(result["last"]["arena"], 4 << 20)
 
     def release_when_full(self, gate):
         end = time.monotonic() + PATIENCE
-        while self.api.count("/gated") < 32 and time.monotonic() < end:
+        while self.api.count("/gated") < CONNECTIONS and time.monotonic() < end:
             time.sleep(0.01)
         gate.release(1)
 
