@@ -135,7 +135,7 @@ class Processes(Case):
         until(lambda: metric_in(front, get_at(listen, "/metrics")) == 1, "the front is started again")
         with Peer(self.d.kms) as peer:
             health, key_id = peer.status()
-            self.assertIn("is restarting", health)
+            self.assertRegex(health, "is restarting|ended twice over this call")  # by how fast it ends again
             self.assertEqual(key_id, old[1])
             self.d.replace_program("keeper", keeper)
             until(lambda: peer.status() == ("ok", key_id), "Status is ok again")
