@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prepare, rotate, reencrypt, rotate-keys. */
+/* prepare, rotate, reencrypt, rotate-keys, enable, disable, config apply. */
 #include "admin/rotation_run.h"
 #include "base/printable.h"
 #include "rotation/texts.h"
@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { OPTION_CANCEL = 0x200, OPTION_FORGET };
+enum { OPTION_CANCEL = 0x200, OPTION_FORGET, OPTION_STRICT };
 
 #define FORGET                                                                           \
     {                                                                                    \
@@ -20,6 +20,13 @@ static const struct argp_option prepare_options[] = {
     {0},
 };
 static const struct argp_option forget_options[] = {FORGET, {0}};
+static const struct argp_option enable_options[] = {
+    {.name = "strict",
+     .key = OPTION_STRICT,
+     .doc = "Take identity out of the list in the end: nothing in clear is read any more"},
+    FORGET,
+    {0},
+};
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): the type of kt_command_line.take */
 static error_t take_forget(int key, char *arg, void *closure)
@@ -39,6 +46,15 @@ static error_t take_prepare(int key, char *arg, void *closure)
     if (key != OPTION_CANCEL)
         return take_forget(key, arg, closure);
     asked->order.kind = KT_ORDER_CANCEL;
+    return 0;
+}
+
+static error_t take_enable(int key, char *arg, void *closure)
+{
+    struct kt_rotation_order *asked = closure;
+    if (key != OPTION_STRICT)
+        return take_forget(key, arg, closure);
+    asked->order.strict = true;
     return 0;
 }
 
@@ -168,4 +184,22 @@ int kt_command_reencrypt(int argc, char **argv)
 int kt_command_rotate_keys(int argc, char **argv)
 {
     return run_plain("rotate-keys", KT_ORDER_ROTATE_KEYS, argc, argv);
+}
+
+int kt_command_enable(int argc, char **argv)
+{
+    struct kt_rotation_order asked = {.order.kind = KT_ORDER_ENABLE};
+    struct kt_command_line line = {
+        .command = kt_command_find("enable"), .own = enable_options, .take = take_enable, .closure = &asked};
+    return run(&line, &asked, argc, argv);
+}
+
+int kt_command_disable(int argc, char **argv)
+{
+    return run_plain("disable", KT_ORDER_DISABLE, argc, argv);
+}
+
+int kt_command_config_apply(int argc, char **argv)
+{
+    return run_plain("config apply", KT_ORDER_APPLY, argc, argv);
 }

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The config file as the state machine sees it. Managed are the entries that list our KMS provider or a key of the
- * keyring; where none does, the first one.
- */
+/* The config file as the state machine sees it. */
 #include "admin/look.h"
+#include "admin/managed.h"
 #include "admin/rendered.h"
 #include "base/file.h"
 #include "encconfig/validate.h"
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -120,30 +119,39 @@ static void see_resources(struct kt_look *look, const struct kt_encconfig_entry 
     }
 }
 
-static void take_entries(struct kt_look *look, const struct kt_encconfig *config, const struct kt_opener_answer *own)
+static void take_list(struct kt_look *look, const struct kt_opener_answer *own, const struct kt_encconfig_entry *entry)
 {
     struct kt_facts_config *facts = &look->facts.config;
     struct items items;
-    bool managed = false;
-    look->canary_possible = false;
+    read_entry(look, own, entry, &items);
+    if (facts->n_items > 0 &&
+        (items.n != facts->n_items || memcmp(items.refs, facts->items, items.n * sizeof(int)) != 0))
+        facts->mixed = true;
+    if (facts->n_items == 0)
+        memcpy(facts->items, items.refs, items.n * sizeof(int));
+    facts->n_items = facts->n_items > 0 ? facts->n_items : items.n;
+    see_resources(look, entry);
+}
+
+/* What is not managed has no facts: nothing is listed, and the step that writes the lists refuses. */
+static bool take_entries(struct kt_look *look, const struct kt_encconfig *config, const struct kt_opener_answer *own,
+                         struct kt_error *err)
+{
+    KT_CLEANUP(kt_free_p) bool *managed = calloc(config->n_entries + 1, sizeof(*managed));
+    struct items items;
+    if (!managed)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
     for (size_t i = 0; i < config->n_entries; i++) {
         read_entry(look, own, &config->entries[i], &items);
-        if (!items.ours)
-            continue;
-        if (managed && (items.n != facts->n_items || memcmp(items.refs, facts->items, items.n * sizeof(int)) != 0))
-            facts->mixed = true;
-        if (!managed)
-            memcpy(facts->items, items.refs, items.n * sizeof(int));
-        facts->n_items = managed ? facts->n_items : items.n;
-        managed = true;
-        see_resources(look, &config->entries[i]);
+        managed[i] = items.ours;
     }
-    if (managed || config->n_entries == 0)
-        return;
-    read_entry(look, own, &config->entries[0], &items);
-    memcpy(facts->items, items.refs, items.n * sizeof(int));
-    facts->n_items = items.n;
-    see_resources(look, &config->entries[0]);
+    look->canary_possible = false;
+    (void)kt_managed_lists(config, managed);
+    for (size_t i = 0; i < config->n_entries; i++) {
+        if (managed[i])
+            take_list(look, own, &config->entries[i]);
+    }
+    return true;
 }
 
 static bool has_inline(const struct kt_encconfig *config)
@@ -164,8 +172,7 @@ static bool take(struct kt_look *look, const struct kt_encconfig *config, struct
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer own = {.info = NULL};
     if (look->compares && has_inline(config) && !kt_rendered_keys(look->config, &own, err))
         return false;
-    take_entries(look, config, &own);
-    return true;
+    return take_entries(look, config, &own, err);
 }
 
 static bool judge(struct kt_look *look, struct kt_slice text, struct kt_error *err)
@@ -205,11 +212,16 @@ bool kt_look_config(struct kt_look *look, struct kt_error *err)
     look->canary_possible = true;
     if (look->config_file[0] == '\0')
         return true;
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *text = kt_file_read_secret(AT_FDCWD, look->config_file, &rules, why);
+    KT_CLEANUP(kt_free_p) char *path = realpath(look->config_file, NULL); /* kube-apiserver follows links too */
+    if (!path) {
+        (void)kt_fail_errno(why, KT_E_IO, "%s", look->config_file);
+        return true;
+    }
+    KT_CLEANUP(kt_secret_free_p) struct kt_secret *text = kt_file_read_secret(AT_FDCWD, path, &rules, why);
     if (!text)
         return true;
     const struct kt_slice bytes = KT_SLICE(kt_secret_view(text), kt_secret_len(text));
-    look->config_time = stat(look->config_file, &st) == 0 ? (uint64_t)st.st_mtime : 0;
+    look->config_time = stat(path, &st) == 0 ? (uint64_t)st.st_mtime : 0;
     if (!hash(bytes, look->facts.config.hash, err))
         return false;
     look->facts.config.present = judge(look, bytes, why);

@@ -14,6 +14,8 @@ const struct kt_command kt_commands[] = {
     {"rotate", "", "Have every API server encrypt with the new key", kt_command_rotate},
     {"reencrypt", "", "Rewrite what is stored under the old keys: in a later release", kt_command_reencrypt},
     {"rotate-keys", "", "Prepare and rotate in one; reencrypt in a later release", kt_command_rotate_keys},
+    {"enable", "", "Have every API server encrypt; what is stored in clear: in a later release", kt_command_enable},
+    {"disable", "", "Have every API server write in clear; what is encrypted: in a later release", kt_command_disable},
     {"key list", "", "List the keys of the keyring, in order", kt_command_key_list},
     {"key import", "", "Take a key that comes from elsewhere into the keyring", kt_command_key_import},
     {"keyring show", "", "Show what the keyring says, without secrets", kt_command_keyring_show},
@@ -34,6 +36,8 @@ const struct kt_command kt_commands[] = {
     {"config show", "", "Print or write the EncryptionConfiguration of the keyring", kt_command_config_show},
     {"config check", "FILE", "Tell what kube-apiserver makes of an EncryptionConfiguration", kt_command_config_check},
     {"config diff", "", "Show what the keyring would change in an EncryptionConfiguration", kt_command_config_diff},
+    {"config apply", "", "Bring the EncryptionConfiguration to what the keyring has", kt_command_config_apply},
+    {"config rollback", "", "Put the previous EncryptionConfiguration back", kt_command_config_rollback},
     {"audit", "", "Show the audit log: who changed what, and when", kt_command_audit},
     {"audit show", "", "The same", kt_command_audit_show},
     {"audit verify", "", "Prove that nothing of the audit log was changed or cut off", kt_command_audit_verify},
@@ -42,8 +46,7 @@ const struct kt_command kt_commands[] = {
 };
 
 const char *const kt_commands_to_come[] = {
-    "retire",          "enable",      "disable",       "migrate",     "census", "doctor", "config apply",
-    "config rollback", "config wire", "config unwire", "key restore", "sync",   NULL,
+    "retire", "migrate", "census", "doctor", "config wire", "config unwire", "key restore", "sync", NULL,
 };
 
 static const char usage_text[] = "Usage: keyturn COMMAND [OPTION...]\n"

@@ -93,6 +93,24 @@ bool kt_member_install(const struct kt_member_job *job, struct kt_slice document
     return kt_offer_run(job->options, job->config, document, ret, &why) || fail_overtaken(&why, err);
 }
 
+bool kt_member_edit(const struct kt_member_job *job, const struct kt_member_edits *edits, struct kt_outcome *ret,
+                    struct kt_error *err)
+{
+    const struct kt_config *config = job->config;
+    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
+    struct kt_opener_request request;
+    kt_member_request(job, KT_OPENER_EDIT, &request);
+    request.edits = edits->list;
+    request.n_edits = edits->n;
+    if (edits->config_after) {
+        request.claim.has_config = true;
+        memcpy(request.claim.config_before, edits->config_before, KT_HASH_LEN);
+        memcpy(request.claim.config_after, edits->config_after, KT_HASH_LEN);
+    }
+    return kt_opener_local(config, config->path, &request, &answer, err) &&
+           kt_member_install(job, kt_bytes_view(&answer.document), ret, err);
+}
+
 bool kt_member_file_check(const char *path, const char *kind, struct kt_error *err)
 {
     const struct kt_file_rules rules = {.max = KT_BUNDLE_MAX, .owner = KT_ANY_UID};

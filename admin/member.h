@@ -22,6 +22,17 @@ void kt_member_request(const struct kt_member_job *job, enum kt_opener_op op, st
 bool kt_member_install(const struct kt_member_job *job, struct kt_slice document, struct kt_outcome *ret,
                        struct kt_error *err) KT_MUST_CHECK;
 
+/* A generation with these edits over job's state, installed; n may be 0. config_before and config_after: the hashes of
+ * the EncryptionConfiguration that is changed along with it; NULL: none is. Fails as kt_member_install does. */
+struct kt_member_edits {
+    const struct kt_edit *list;
+    size_t n;
+    const uint8_t *config_before;
+    const uint8_t *config_after;
+};
+bool kt_member_edit(const struct kt_member_job *job, const struct kt_member_edits *edits, struct kt_outcome *ret,
+                    struct kt_error *err) KT_MUST_CHECK;
+
 /* A file for another machine, without secrets: written over an older one of its kind ("NodeRequest"), and over nothing
  * else (KT_E_EXISTS). */
 bool kt_member_file_check(const char *path, const char *kind, struct kt_error *err) KT_MUST_CHECK;

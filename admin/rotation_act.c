@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a rotation does: generations, and what --force goes past. */
 #include "admin/fingerprint_ask.h"
-#include "admin/opener_local.h"
 #include "admin/rotation_run.h"
 #include "base/printable.h"
 
@@ -17,32 +16,29 @@ static bool fail_overtaken(struct kt_error *err)
     return kt_error_hint(err, "keyturn status shows what it came to; keyturn audit who it was");
 }
 
-/* A generation with these edits, over the keyring that was looked at. */
-static bool write_edits(struct kt_rotation *rotation, const struct kt_edit *edits, size_t n, const char *change,
-                        struct kt_error *err)
+static void note_generation(struct kt_rotation *rotation, const char *change, const struct kt_outcome *outcome)
 {
-    const struct kt_config *config = rotation->job.config;
-    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
-    struct kt_opener_request request;
-    struct kt_outcome outcome = {.changed = false};
-    kt_member_request(&rotation->job, KT_OPENER_EDIT, &request);
-    request.edits = edits;
-    request.n_edits = n;
-    if (!kt_opener_local(config, config->path, &request, &answer, err))
-        return false;
-    if (!kt_member_install(&rotation->job, kt_bytes_view(&answer.document), &outcome, err))
-        return fail_overtaken(err);
     if (rotation->n_done < KT_ROTATION_DONE_MAX)
         rotation->done[rotation->n_done++] =
-            (struct kt_rotation_done){.change = change, .generation = outcome.generation};
+            (struct kt_rotation_done){.change = change, .generation = outcome->generation};
     kt_progress_wrote(rotation);
+}
+
+bool kt_rotation_write_edits(struct kt_rotation *rotation, const struct kt_member_edits *edits, const char *change,
+                             struct kt_error *err)
+{
+    struct kt_outcome outcome = {.changed = false};
+    if (!kt_member_edit(&rotation->job, edits, &outcome, err))
+        return fail_overtaken(err);
+    note_generation(rotation, change, &outcome);
     return true;
 }
 
 bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err)
 {
     const struct kt_next *next = &rotation->next;
-    if (!write_edits(rotation, next->edits, next->n_edits, kt_recipe_text(next->recipe), err))
+    const struct kt_member_edits edits = {.list = next->edits, .n = next->n_edits};
+    if (!kt_rotation_write_edits(rotation, &edits, kt_recipe_text(next->recipe), err))
         return false;
     rotation->changed = rotation->changed || next->recipe != KT_RECIPE_REMEMBER;
     return true;
@@ -86,7 +82,8 @@ bool kt_rotation_forget(struct kt_rotation *rotation, bool *ret_wrote, struct kt
         snprintf(edits[n++].name, sizeof(edits[0].name), "%s", id);
     }
     *ret_wrote = n > 0 && !rotation->options->dry_run;
-    return !*ret_wrote || write_edits(rotation, edits, n, "forget API servers that are gone", err);
+    const struct kt_member_edits changes = {.list = edits, .n = n};
+    return !*ret_wrote || kt_rotation_write_edits(rotation, &changes, "forget API servers that are gone", err);
 }
 
 bool kt_rotation_confirm(struct kt_rotation *rotation, struct kt_error *err)

@@ -79,6 +79,14 @@ void kt_progress_wrote(struct kt_rotation *rotation)
     fprintf(stderr, "keyturn: generation %" PRIu64 ": %s\n", done->generation, done->change);
 }
 
+void kt_progress_say(struct kt_progress *progress, const char *what, const char *words)
+{
+    if (progress->quiet)
+        return;
+    kt_progress_end(progress);
+    fprintf(stderr, "keyturn: %s: %s\n", KT_PRINTABLE(what), words);
+}
+
 void kt_progress_end(struct kt_progress *progress)
 {
     if (progress->shown)

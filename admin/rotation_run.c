@@ -79,37 +79,21 @@ static void decide(struct kt_rotation *r)
 
 /* ---- what this release leaves to a later one ---- */
 
-static bool no_file_yet(struct kt_error *err)
-{
-    kt_fail(err, KT_E_UNSUPPORTED,
-            "this takes a change of kube-apiserver's config file, which this release does not make yet");
-    return kt_error_hint(err, "it has to list the keys as the keyring does: compare it with keyturn config show");
-}
-
 static bool no_rewrite_yet(const struct kt_rotation *r, struct kt_error *err)
 {
+    const char *how = r->order.kind == KT_ORDER_ENABLE    ? "is encrypted; what is stored in clear"
+                      : r->order.kind == KT_ORDER_DISABLE ? "is in clear; what is stored under the keys"
+                                                          : "is under the new key; what is stored under the old ones";
     kt_fail(err, KT_E_UNSUPPORTED,
-            "%s: what is written from now on is under the new key; what is stored under the old ones stays as it is, "
-            "and can be read: this release does not rewrite it yet",
-            kt_order_text(r->order.kind));
-    return kt_error_hint(err, "the old keys stay in the list, so nothing is lost");
+            "%s: what is written from now on %s stays as it is, and can be read: this release does not rewrite it yet",
+            kt_order_text(r->order.kind), how);
+    return kt_error_hint(err, "the keys stay in the list, so nothing is lost");
 }
 
 static bool is_rewriting(const struct kt_next *next)
 {
     return next->step == KT_STEP_CENSUS || next->step == KT_STEP_REWRITE || next->step == KT_STEP_REWRITE_ALL ||
            (next->step == KT_STEP_GENERATION && next->recipe == KT_RECIPE_BEGIN);
-}
-
-/* Before anything is changed that would only be half of it. */
-static bool plan(struct kt_rotation *r, struct kt_error *err)
-{
-    r->n_plan = kt_rotation_plan(&r->look->facts, &r->order, r->plan);
-    for (size_t i = 0; i < r->n_plan; i++) {
-        if (r->plan[i].step == KT_STEP_CONFIG)
-            return no_file_yet(err);
-    }
-    return true;
 }
 
 /* ---- act ---- */
@@ -131,6 +115,18 @@ static bool fail_waiting(const struct kt_rotation *r, const char *what, struct k
     else
         kt_fail(err, KT_E_INCOMPLETE, "%s: %s is not done yet", what, kt_order_text(r->order.kind));
     return kt_error_hint(err, "run it again: it goes on from here%s%.300s", why->hint[0] ? "; " : "", why->hint);
+}
+
+/* A file that an API server cannot load must not be the one that it finds when it starts the next time. */
+static bool fail_out_of_time(struct kt_rotation *r, struct kt_error *err)
+{
+    struct kt_error why = KT_ERROR_INIT;
+    bool back = false;
+    if (kt_rotation_put_back(r, &back, &why))
+        return fail_waiting(r, back ? "out of time, and the previous config file was put back" : "out of time", err);
+    (void)fail_waiting(r, "out of time", err);
+    struct kt_error whole = *err;
+    return kt_error_hint(err, "%.200s; the previous config file was not put back: %.150s", whole.hint, why.message);
 }
 
 static bool is_stale(const struct kt_rotation *r)
@@ -157,7 +153,7 @@ static bool act(struct kt_rotation *r, struct kt_error *err)
         pause_until_look(r);
         return true;
     case KT_STEP_CONFIG:
-        return no_file_yet(err);
+        return is_stale(r) || kt_rotation_config(r, err);
     default:
         kt_fail(err, KT_E_UNSUPPORTED, "this takes a step that this release does not have yet: %s",
                 kt_step_text(r->next.step));
@@ -179,20 +175,22 @@ static bool turn(struct kt_rotation *r, bool *ret_done, struct kt_error *err)
         kt_rotation_why(r, err);
         return false;
     }
-    if (!r->changed && r->n_plan == 0 && !plan(r, err))
-        return false;
+    if (r->options->dry_run)
+        r->n_plan = kt_rotation_plan(&r->look->facts, &r->order, r->plan);
     if (!kt_rotation_confirm(r, err))
         return false;
     if (is_rewriting(&r->next))
         return no_rewrite_yet(r, err);
-    if (*ret_done || r->options->dry_run)
+    if (r->options->dry_run)
+        return r->next.step != KT_STEP_CONFIG || kt_rotation_config(r, err);
+    if (*ret_done)
         return true;
     if (r->next.step == KT_STEP_WAIT || r->next.step == KT_STEP_POKE || r->next.step == KT_STEP_CANARY)
         kt_rotation_why(r, &r->waits_for);
     if (interrupted)
         return fail_waiting(r, "interrupted", err);
     if (kt_clock_monotonic_ns() - r->begun_ns > r->options->timeout_s * NS_PER_S)
-        return fail_waiting(r, "out of time", err);
+        return fail_out_of_time(r, err);
     return act(r, err);
 }
 
@@ -221,7 +219,7 @@ static bool loop(struct kt_rotation *r, struct kt_error *err)
     return true;
 }
 
-static int take_lock(const struct kt_config *config, struct kt_error *err)
+int kt_rotation_lock(const struct kt_config *config, struct kt_error *err)
 {
     char path[KT_KEYRING_PATH_MAX];
     snprintf(path, sizeof(path), "%s/rotation.lock", config->state_dir);
@@ -248,7 +246,7 @@ bool kt_rotation_run(const struct kt_options *options, const struct kt_rotation_
     ret->begun_ns = kt_clock_monotonic_ns();
     if (!kt_member_start(&ret->inner, &ret->job, err))
         return false;
-    lock = options->dry_run ? -1 : take_lock(ret->job.config, err);
+    lock = options->dry_run ? -1 : kt_rotation_lock(ret->job.config, err);
     if (lock < 0 && !options->dry_run)
         return false;
     ret->look = kt_look_open(options, ret->job.config, err);

@@ -5,8 +5,7 @@
  * run again goes on. One at a time: STATE/rotation.lock; and no generation is made over a keyring that is not the
  * newest any more. KT_E_BUSY in both cases.
  *
- * In this release nothing is rewritten in the store and no config file is written: where one of both is next, it stops
- * (KT_E_UNSUPPORTED), before the first change if that is known then.
+ * In this release nothing is rewritten in the store: where that is next, it stops (KT_E_UNSUPPORTED).
  */
 #pragma once
 
@@ -55,7 +54,9 @@ struct kt_rotation {
     struct kt_error waits_for; /* what it last waited for; KT_OK: nothing yet */
     bool changed;              /* a generation was written that changes keys or stage */
     bool served;               /* the daemon has the newest generation */
-    uint64_t confirmed;        /* gates that --force was confirmed for */
+    bool wrote_config;         /* the config file, in this run: its hash then */
+    uint8_t config_hash[KT_HASH_LEN];
+    uint64_t confirmed; /* gates that --force was confirmed for */
     uint64_t begun_ns;
     uint64_t look_ns;       /* when the newest look began */
     unsigned canary_before; /* 1 + the API server that the last step was a canary through; 0: it was another step */
@@ -68,12 +69,23 @@ struct kt_rotation {
 bool kt_rotation_run(const struct kt_options *options, const struct kt_rotation_order *order, struct kt_rotation *ret,
                      struct kt_error *err) KT_MUST_CHECK;
 void kt_rotation_end(struct kt_rotation *rotation);
+/* STATE/rotation.lock, held until it is closed; -1: KT_E_BUSY. */
+int kt_rotation_lock(const struct kt_config *config, struct kt_error *err) KT_MUST_CHECK;
 
 /* For rotation_run.c. */
 bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK; /* the edits of next */
+/* A generation with these edits, over the keyring that was looked at. */
+bool kt_rotation_write_edits(struct kt_rotation *rotation, const struct kt_member_edits *edits, const char *change,
+                             struct kt_error *err) KT_MUST_CHECK;
+/* The config file as the keyring has it; with --dry-run what would change in it. */
+bool kt_rotation_config(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
+/* Where an API server says that it cannot load the file that this run wrote: the one before it, if nothing gets
+ * unreadable by that. *ret: it was put back. */
+bool kt_rotation_put_back(struct kt_rotation *rotation, bool *ret, struct kt_error *err) KT_MUST_CHECK;
 bool kt_rotation_forget(struct kt_rotation *rotation, bool *ret_wrote, struct kt_error *err) KT_MUST_CHECK;
 bool kt_rotation_confirm(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
 void kt_rotation_why(const struct kt_rotation *rotation, struct kt_error *ret); /* kt_rotation_explain, and more */
 void kt_progress_wait(struct kt_rotation *rotation);
+void kt_progress_say(struct kt_progress *progress, const char *what, const char *words); /* "FILE: written" */
 void kt_progress_wrote(struct kt_rotation *rotation);
 void kt_progress_end(struct kt_progress *progress);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/wanted.h"
 
+#include "admin/managed.h"
 #include "admin/rendered.h"
 #include "rotation/facts.h"
 #include "rotation/rotation.h"
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum kt_encconfig_type type_of(enum kt_key_type type)
+enum kt_encconfig_type kt_wanted_type(enum kt_key_type type)
 {
     static const enum kt_encconfig_type types[] = {
         [KT_KEY_KMS] = KT_ENCCONFIG_KMS,
@@ -28,8 +29,8 @@ static void add_kms(struct kt_wanted *wanted, const struct kt_config *config)
 static void add_key(struct kt_wanted *wanted, size_t key)
 {
     const struct kt_key_info *info = &wanted->answer.info->keys[key];
-    wanted->items[wanted->n_items++] =
-        (struct kt_encconfig_item){.type = type_of(info->type), .name = info->name, .bytes = wanted->answer.keys[key]};
+    wanted->items[wanted->n_items++] = (struct kt_encconfig_item){
+        .type = kt_wanted_type(info->type), .name = info->name, .bytes = wanted->answer.keys[key]};
 }
 
 /* Decrypt only, so before identity alone. */
@@ -73,8 +74,8 @@ static void add_drops(struct kt_wanted *wanted)
     const struct kt_keyring_info *info = wanted->answer.info;
     for (size_t i = 0; i < info->n_archive; i++)
         if (info->archive[i].type != KT_KEY_KMS)
-            wanted->drops[wanted->n_drops++] =
-                (struct kt_encconfig_item){.type = type_of(info->archive[i].type), .name = info->archive[i].name};
+            wanted->drops[wanted->n_drops++] = (struct kt_encconfig_item){.type = kt_wanted_type(info->archive[i].type),
+                                                                          .name = info->archive[i].name};
 }
 
 struct kt_wanted *kt_wanted_new(const struct kt_config *config, struct kt_error *err)
@@ -123,25 +124,35 @@ static void fill_list(const struct kt_wanted *wanted, const struct kt_encconfig 
         .entry = entry, .items = items, .n_items = wanted->n_items, .drops = wanted->drops, .n_drops = wanted->n_drops};
 }
 
+static struct kt_secret *fail_unmanaged(struct kt_error *err)
+{
+    kt_fail(err, KT_E_REFUSED,
+            "expected a list with a provider or a key of the keyring, or one for secrets, found none");
+    kt_error_hint(err, "put what keyturn config show prints into the list of the resources to be encrypted");
+    return NULL;
+}
+
 struct kt_secret *kt_wanted_edit(const struct kt_wanted *wanted, const struct kt_encconfig *file, size_t *ret_n,
                                  struct kt_error *err)
 {
     KT_CLEANUP(kt_free_p) struct kt_encconfig_list *lists = calloc(file->n_entries + 1, sizeof(*lists));
     KT_CLEANUP(kt_free_p)
     struct kt_encconfig_item *items = calloc(file->n_entries + 1, wanted->n_items * sizeof(*items));
+    KT_CLEANUP(kt_free_p) bool *managed = calloc(file->n_entries + 1, sizeof(*managed));
     size_t n = 0;
-    if (!lists || !items) {
+    if (!lists || !items || !managed) {
         kt_fail(err, KT_E_NOMEM, "out of memory");
         return NULL;
     }
     for (size_t i = 0; i < file->n_entries; i++) {
-        fill_list(wanted, file, i, items + i * wanted->n_items, &lists[n]);
-        n += kt_encconfig_holds(&file->entries[i], lists[n].items, lists[n].n_items);
+        fill_list(wanted, file, i, items + i * wanted->n_items, &lists[i]);
+        managed[i] = kt_encconfig_holds(&file->entries[i], lists[i].items, lists[i].n_items);
     }
-    if (n == 0) {
-        kt_fail(err, KT_E_REFUSED, "expected a list with a provider or a key of the keyring, found none");
-        kt_error_hint(err, "put what keyturn config show prints into the list of the resources to be encrypted");
-        return NULL;
+    if (kt_managed_lists(file, managed) == 0)
+        return fail_unmanaged(err);
+    for (size_t i = 0; i < file->n_entries; i++) {
+        if (managed[i])
+            lists[n++] = lists[i];
     }
     struct kt_secret *result = kt_encconfig_edit(file, lists, n, err);
     if (result)

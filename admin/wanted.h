@@ -17,12 +17,15 @@ struct kt_wanted {
     size_t n_drops;
 };
 
+/* The provider in which keys of that type are listed. */
+enum kt_encconfig_type kt_wanted_type(enum kt_key_type type);
+
 /* Large: heap only. As kt_rendered_get() opens and fails. config must outlive it. */
 struct kt_wanted *kt_wanted_new(const struct kt_config *config, struct kt_error *err) KT_MUST_CHECK;
 void kt_wanted_free(struct kt_wanted *wanted);
 KT_DEFINE_CLEANUP(struct kt_wanted *, kt_wanted_free);
 
-/* The file with each list that holds something of ours as it is wanted. *ret_n: how many lists those are; none is
+/* The file with each list that is managed (admin/managed.h) as it is wanted. *ret_n: how many lists those are; none is
  * KT_E_REFUSED. */
 struct kt_secret *kt_wanted_edit(const struct kt_wanted *wanted, const struct kt_encconfig *file, size_t *ret_n,
                                  struct kt_error *err) KT_MUST_CHECK;

@@ -48,6 +48,7 @@ enum kt_order_kind {
     KT_ORDER_RETIRE,
     KT_ORDER_ENABLE,
     KT_ORDER_DISABLE,
+    KT_ORDER_APPLY, /* config apply: the config file as the keyring has it, and nothing else */
     KT_ORDER_COUNT,
 };
 /* "prepare --cancel"; "unknown" for a number out of range. */

@@ -51,7 +51,8 @@ bool kt_view_condition(const struct kt_view *view, enum kt_condition condition)
     case KT_IF_ALWAYS:
         return true;
     case KT_IF_NEEDS_FILE:
-        return view->inline_listed || order->kind == KT_ORDER_ENABLE || order->kind == KT_ORDER_DISABLE;
+        return view->inline_listed || order->kind == KT_ORDER_ENABLE || order->kind == KT_ORDER_DISABLE ||
+               order->kind == KT_ORDER_APPLY;
     case KT_IF_INLINE:
         return view->inline_listed;
     case KT_IF_NEW_RUN:

@@ -13,7 +13,7 @@ const char *kt_order_text(enum kt_order_kind kind)
     static const char *const texts[KT_ORDER_COUNT] = {
         [KT_ORDER_PREPARE] = "prepare",     [KT_ORDER_CANCEL] = "prepare --cancel", [KT_ORDER_ROTATE] = "rotate",
         [KT_ORDER_REENCRYPT] = "reencrypt", [KT_ORDER_ROTATE_KEYS] = "rotate-keys", [KT_ORDER_RETIRE] = "retire",
-        [KT_ORDER_ENABLE] = "enable",       [KT_ORDER_DISABLE] = "disable",
+        [KT_ORDER_ENABLE] = "enable",       [KT_ORDER_DISABLE] = "disable",         [KT_ORDER_APPLY] = "config apply",
     };
     return TEXT_OF(texts, kind);
 }

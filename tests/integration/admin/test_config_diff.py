@@ -101,6 +101,17 @@ class ConfigDiff(Case):
         self.file.write_text(head + other + "  - identity: {}\n" + ours)
         self.assertEqual(self.patched(self.diff(8, "FOUND")), head + ours + "  - identity: {}\n" + other)
 
+    def test_the_list_of_secrets_where_nothing_is_ours(self):
+        self.expect(self.init(), 0)
+        head, tail = KMS[:KMS.index("resources:")], "  - identity: {{}}\n"
+        entry = "- resources: [{}]\n  providers:\n" + tail
+        for first, second in (("configmaps", "secrets"), ("configmaps", '"*."'), ("configmaps", '"*.*"'), ("events", "pods, secrets")):
+            text = head + "resources:\n" + entry.format(first) + entry.format(second)
+            self.file.write_text(text)
+            wanted = self.patched(self.diff(8, "FOUND"))
+            self.assertTrue(wanted.startswith(head + "resources:\n" + entry.format(first)), wanted)
+            self.assertIn("name: keyturn", wanted[len(head + entry.format(first)):])
+
     def test_another_key_and_its_retirement(self):
         self.founded("aescbc")
         self.offer("add-aescbc", "second", "stage", "prepare")
@@ -139,7 +150,7 @@ class ConfigDiff(Case):
             self.assertIn("key import", error["hint"])
             self.assertNotIn(key, json.dumps(error))
         self.file.write_text(text.replace(secret, stranger))
-        self.assertIn("none", self.diff(3, "REFUSED")["message"])
+        self.assertIn("key import", self.diff(3, "REFUSED")["hint"])
 
     def test_a_key_that_only_a_superseded_keyring_has_stays(self):
         self.founded("aescbc")
@@ -156,7 +167,7 @@ class ConfigDiff(Case):
         self.expect(self.here("config", "diff", "-o", "json"), 2, "USAGE", "--encryption-config")
         self.expect(self.here("config", "diff", "-o", "json", "--encryption-config", self.work / "none"), 1, "IO", "none")
         for text, code, status, words in (("kind: X\n", "CONFIG", 2, "config check"), (KMS.replace("v2", "v3"), "REFUSED", 3, "config check"),
-                                          (KMS.replace("name: keyturn", "name: other"), "REFUSED", 3, "config show"),
+                                          (KMS.replace("name: keyturn", "name: other").replace("[secrets]", "[configmaps]"), "REFUSED", 3, "config show"),
                                           (KMS + "---\na: b\n", "REFUSED", 3, "one document")):
             self.file.write_text(text)
             error = self.diff(status, code)

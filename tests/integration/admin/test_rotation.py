@@ -183,8 +183,6 @@ class InlineKeys(Rotations):
         self.expect(self.on("a", "config", "show", "--out", file), 0)
         good, before = file.read_text(), self.below()
         self.refused("a", "prepare", code="CONFIG", status=2, words="--encryption-config")
-        for command in ("prepare", "rotate-keys"):
-            self.refused("a", command, "--encryption-config", file, *FORCED, code="UNSUPPORTED", status=2, words="config file")
         # A key that only bears the name, and one that nobody knows.
         secret = json.loads(good)["resources"][0]["providers"][0]["aescbc"]["keys"][0]["secret"]
         for text in (good.replace(secret, "A" * 43 + "="), good.replace("aescbckey", "another")):

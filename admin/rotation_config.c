@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The step of a rotation that writes kube-apiserver's EncryptionConfiguration. */
+#include "admin/config_change.h"
+#include "admin/fingerprint_ask.h"
+#include "admin/rotation_run.h"
+#include "base/printable.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool fail_same(const struct kt_config_change *change, struct kt_error *err)
+{
+    return kt_fail(err, KT_E_INTERNAL, "%s: it is as the keyring has it, and was seen as another", change->path);
+}
+
+/* What was decided was decided for this file and this keyring. */
+static bool is_as_looked_at(const struct kt_rotation *rotation, const struct kt_wanted *wanted,
+                            const struct kt_config_change *change)
+{
+    const struct kt_keyring_info *then = rotation->described.info, *now = wanted->answer.info;
+    return memcmp(change->hash_before, rotation->look->facts.config.hash, KT_HASH_LEN) == 0 &&
+           now->membership == then->membership && now->generation == then->generation;
+}
+
+static bool show(struct kt_rotation *rotation, const struct kt_config_change *change, struct kt_error *err)
+{
+    KT_CLEANUP(kt_text_done) struct kt_text shown = {.data = NULL};
+    const char *path = KT_PRINTABLE(change->path);
+    if (rotation->options->json)
+        return true;
+    if (!kt_config_change_show(change, &shown, err))
+        return false;
+    kt_progress_end(&rotation->progress);
+    fprintf(stderr, "--- %s\n+++ %s, as generation %llu of the keyring has it\n%s", path, path,
+            (unsigned long long)rotation->described.info->generation, shown.data);
+    return true;
+}
+
+/* config apply is about the file, so it asks; the other commands say themselves what they are for. */
+static bool confirm(struct kt_rotation *rotation, const struct kt_config_change *change, struct kt_error *err)
+{
+    if (rotation->order.kind != KT_ORDER_APPLY)
+        return true;
+    return show(rotation, change, err) &&
+           (rotation->options->dry_run || kt_confirm(rotation->options, "Write it?", err));
+}
+
+static bool write_change(struct kt_rotation *rotation, const struct kt_config_change *change, const char *what,
+                         struct kt_error *err)
+{
+    const struct kt_member_edits edits = {.config_before = change->hash_before, .config_after = change->hash_after};
+    if (!kt_config_change_is_noted(change, rotation->described.audit) &&
+        !kt_rotation_write_edits(rotation, &edits, what, err))
+        return false;
+    rotation->changed = true;
+    if (!kt_config_change_install(change, rotation->job.config->state_dir, err))
+        return false;
+    rotation->wrote_config = true;
+    memcpy(rotation->config_hash, change->hash_after, KT_HASH_LEN);
+    kt_progress_say(&rotation->progress, change->path, "written");
+    return true;
+}
+
+bool kt_rotation_config(struct kt_rotation *rotation, struct kt_error *err)
+{
+    KT_CLEANUP_CONFIG_CHANGE struct kt_config_change change = {.before = NULL};
+    KT_CLEANUP(kt_wanted_free_p) struct kt_wanted *wanted = kt_wanted_new(rotation->job.config, err);
+    if (!wanted)
+        return false;
+    wanted->n_drops = 0; /* by name alone, as the archive has them, no key leaves the file */
+    if (!kt_config_change_make(wanted, rotation->look->config_file, &change, err))
+        return false;
+    if (!is_as_looked_at(rotation, wanted, &change))
+        return true; /* look again */
+    if (!change.differs)
+        return fail_same(&change, err);
+    if (!confirm(rotation, &change, err))
+        return false;
+    return rotation->options->dry_run || write_change(rotation, &change, "change the config file", err);
+}
+
+static bool is_refused(const struct kt_rotation *rotation)
+{
+    const struct kt_facts *facts = &rotation->look->facts;
+    bool ours = rotation->wrote_config && rotation->next.gate == KT_GATE_LOADED &&
+                memcmp(rotation->config_hash, facts->config.hash, KT_HASH_LEN) == 0;
+    for (size_t i = 0; ours && i < facts->n_apis; i++) {
+        const struct kt_facts_api *api = &facts->apis[i];
+        if (api->reachable && api->reload_failure && memcmp(api->hash, facts->config.hash, KT_HASH_LEN) != 0)
+            return true;
+    }
+    return false;
+}
+
+bool kt_rotation_put_back(struct kt_rotation *rotation, bool *ret, struct kt_error *err)
+{
+    KT_CLEANUP_CONFIG_CHANGE struct kt_config_change change = {.before = NULL};
+    *ret = false;
+    if (!is_refused(rotation))
+        return true;
+    const struct kt_config *config = rotation->job.config;
+    KT_CLEANUP(kt_wanted_free_p) struct kt_wanted *wanted = kt_wanted_new(config, err);
+    if (!wanted || !kt_config_change_back(wanted, config->state_dir, rotation->look->config_file, &change, err))
+        return false;
+    if (!is_as_looked_at(rotation, wanted, &change) || !change.differs)
+        return true;
+    *ret = write_change(rotation, &change, "put the previous config file back", err);
+    return *ret;
+}
