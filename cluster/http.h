@@ -15,12 +15,13 @@
 #include "base/secret.h"
 #include "cluster/http_url.h"
 
-#define KT_HTTP_IN_FLIGHT_MAX   256u
-#define KT_HTTP_CONNECTIONS_MAX 16u /* in all; each takes up to 160 KiB of OpenSSL's arena (OpenSSL 3.5; 60 KiB with 3.0) */
-#define KT_HTTP_BODY_MAX        ((size_t)1 << 20)
-#define KT_HTTP_ANSWER_MAX      ((size_t)64 << 20)
-#define KT_HTTP_WORDS_MAX       8192u /* kept of an answer that is no success; the rest is dropped */
-#define KT_HTTP_DETAIL_MAX      256u
+#define KT_HTTP_IN_FLIGHT_MAX 256u
+#define KT_HTTP_CONNECTIONS_MAX \
+    16u /* in all; each takes up to 160 KiB of OpenSSL's arena (OpenSSL 3.5; 60 KiB with 3.0) */
+#define KT_HTTP_BODY_MAX   ((size_t)1 << 20)
+#define KT_HTTP_ANSWER_MAX ((size_t)64 << 20)
+#define KT_HTTP_WORDS_MAX  8192u /* kept of an answer that is no success; the rest is dropped */
+#define KT_HTTP_DETAIL_MAX 256u
 
 enum kt_http_outcome {
 #define KT_HTTP_OUTCOME(name, transient, code, text, hint) KT_HTTP_##name,
