@@ -66,8 +66,10 @@ static bool write_back(struct rollback *r, struct kt_error *err)
     const struct kt_member_edits edits = {.config_before = r->change.hash_before, .config_after = r->change.hash_after};
     inner.command = r->options->force ? "config rollback --force" : "config rollback";
     job.options = &inner;
-    return kt_member_edit(&job, &edits, &r->outcome, err) &&
-           kt_config_change_install(&r->change, r->job.config->state_dir, err);
+    if (!kt_config_change_is_noted(&r->change, r->wanted->answer.audit) &&
+        !kt_member_edit(&job, &edits, &r->outcome, err))
+        return false;
+    return kt_config_change_install(&r->change, r->job.config->state_dir, err);
 }
 
 /* The first that has not loaded it; n_apis: none. */
@@ -132,22 +134,23 @@ static bool run(struct rollback *r, struct kt_error *err)
     lock = r->options->dry_run ? -1 : kt_rotation_lock(r->job.config, err);
     if ((lock < 0 && !r->options->dry_run) || !prepare(r, err))
         return false;
-    if (!r->change.differs)
-        return true;
-    if (!confirm(r, err))
+    if (r->change.differs && !confirm(r, err))
         return false;
-    return r->options->dry_run || (write_back(r, err) && wait_loaded(r, err));
+    if (r->options->dry_run)
+        return true;
+    return (!r->change.differs || write_back(r, err)) && wait_loaded(r, err);
 }
 
 static bool print(const struct rollback *r, struct kt_error *err)
 {
     bool written = r->change.differs && !r->options->dry_run;
+    const char *loaded = r->loaded ? ", and loaded by every API server" : "";
     if (!r->options->json) {
-        printf("%s: %s\n", KT_PRINTABLE(r->change.path),
-               !r->change.differs    ? "is as it was before"
-               : r->options->dry_run ? "would be put back"
-               : r->loaded           ? "put back, and loaded by every API server"
-                                     : "put back");
+        printf("%s: %s%s\n", KT_PRINTABLE(r->change.path),
+               written             ? "put back"
+               : r->change.differs ? "would be put back"
+                                   : "is as it was before",
+               loaded);
         return kt_output_done(err);
     }
     json_t *value = kt_json_new("ConfigRollback");

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #define SHOWN_MAX ((size_t)16 * 1024 * 1024)
-#define KEPT      "config-previous"
 
 void kt_config_change_done(struct kt_config_change *change)
 {
@@ -108,38 +107,6 @@ bool kt_config_change_is_noted(const struct kt_config_change *change, const stru
            memcmp(line->claim.config_after, change->hash_after, KT_HASH_LEN) == 0;
 }
 
-/* ---- what was there before ---- */
-
-static bool kept_path(const char *state_dir, const char *path, char ret[PATH_MAX], struct kt_error *err)
-{
-    char name[NAME_MAX + 1] = "";
-    size_t len = 0;
-    for (const char *p = path; *p && len + 4 < sizeof(name); p++) {
-        bool escaped = *p == '/' || *p == '%';
-        len += (size_t)(escaped ? snprintf(name + len, sizeof(name) - len, "%%%02X", (unsigned)*p)
-                                : snprintf(name + len, sizeof(name) - len, "%c", *p));
-    }
-    int n = snprintf(ret, PATH_MAX, "%s/" KEPT "/%s", state_dir, name);
-    if (len <= KT_CONFIG_KEPT_NAME_MAX && n > 0 && n < PATH_MAX)
-        return true;
-    kt_fail(err, KT_E_CONFIG, "%s: its path is too long to keep the previous file under it", path);
-    return kt_error_hint(err, "use a shorter path for kube-apiserver's --encryption-provider-config");
-}
-
-static bool keep(const struct kt_config_change *change, const char *state_dir, struct kt_error *err)
-{
-    const struct kt_file_attrs folder = {.mode = 0700, .uid = KT_ANY_UID, .gid = (gid_t)-1};
-    const struct kt_file_attrs file = {.mode = 0600, .uid = KT_ANY_UID, .gid = (gid_t)-1};
-    char path[PATH_MAX];
-    if (!kept_path(state_dir, change->path, path, err))
-        return false;
-    char *name = strrchr(path, '/');
-    *name = '\0';
-    bool made = kt_dir_make(AT_FDCWD, path, &folder, err);
-    *name = '/';
-    return made && kt_file_replace(AT_FDCWD, path, view(change->before), &file, err);
-}
-
 static bool is_as_it_was(const struct kt_config_change *change, struct kt_error *err)
 {
     const struct kt_file_rules rules = {.max = KT_SECRET_MAX, .owner = KT_ANY_UID};
@@ -152,11 +119,32 @@ static bool is_as_it_was(const struct kt_config_change *change, struct kt_error 
     return kt_error_hint(err, "see who did; then run it again");
 }
 
-bool kt_config_change_install(const struct kt_config_change *change, const char *state_dir, struct kt_error *err)
+static bool replace(const struct kt_config_change *change, struct kt_error *err)
 {
     const struct kt_file_attrs attrs = {.mode = 0600, .uid = KT_ANY_UID, .gid = (gid_t)-1};
-    return is_as_it_was(change, err) && keep(change, state_dir, err) && is_as_it_was(change, err) &&
-           kt_file_replace(AT_FDCWD, change->path, view(change->after), &attrs, err);
+    return is_as_it_was(change, err) && kt_file_replace(AT_FDCWD, change->path, view(change->after), &attrs, err);
+}
+
+/* A copy of a change that never took place is in the way of nothing before this: the one that is gone back to is found
+ * first. */
+static bool install_back(const struct kt_config_change *change, const char *state_dir, struct kt_error *err)
+{
+    return kt_config_keep_undone(state_dir, change->path, change->before, err) &&
+           kt_config_kept_prune(state_dir, change->path, change->became, err) && replace(change, err);
+}
+
+bool kt_config_change_install(const struct kt_config_change *change, const char *state_dir, struct kt_error *err)
+{
+    struct kt_error left = KT_ERROR_INIT;
+    if (!is_as_it_was(change, err))
+        return false;
+    if (change->is_back)
+        return install_back(change, state_dir, err);
+    if (!kt_config_keep(state_dir, change->path, change->hash_after, change->before, err) || !replace(change, err))
+        return false;
+    if (!kt_config_kept_prune(state_dir, change->path, change->hash_after, &left))
+        kt_error_clear(&left); /* an older copy that cannot be removed now goes with the next change */
+    return true;
 }
 
 /* ---- and back ---- */
@@ -283,16 +271,15 @@ static bool covers_keyring(const struct kt_wanted *wanted, const struct kt_encco
 
 static bool read_kept(struct kt_config_change *change, const char *state_dir, struct kt_error *err)
 {
-    const struct kt_file_rules rules = {.max = KT_SECRET_MAX, .owner = 0, .forbidden_mode = 0077};
-    char path[PATH_MAX];
-    if (!kept_path(state_dir, change->path, path, err))
+    struct kt_config_kept kept;
+    if (!kt_config_kept_find(state_dir, change->path, change->before, &kept, err)) {
+        kt_config_kept_done(&kept);
         return false;
-    if (access(path, F_OK) != 0 && errno == ENOENT) {
-        kt_fail(err, KT_E_REFUSED, "%s: keyturn has not changed it: there is no previous one", change->path);
-        return kt_error_hint(err, "keyturn config apply writes what the keyring has");
     }
-    change->after = kt_file_read_secret(AT_FDCWD, path, &rules, err);
-    return change->after != NULL;
+    change->after = kept.bytes;
+    change->is_back = true;
+    memcpy(change->became, kept.became, KT_HASH_LEN);
+    return true;
 }
 
 bool kt_config_change_back(const struct kt_wanted *wanted, const char *state_dir, const char *file,

@@ -67,7 +67,6 @@ bool kt_rotation_config(struct kt_rotation *rotation, struct kt_error *err)
     KT_CLEANUP(kt_wanted_free_p) struct kt_wanted *wanted = kt_wanted_new(rotation->job.config, err);
     if (!wanted)
         return false;
-    wanted->n_drops = 0; /* by name alone, as the archive has them, no key leaves the file */
     if (!kt_config_change_make(wanted, rotation->look->config_file, &change, err))
         return false;
     if (!is_as_looked_at(rotation, wanted, &change))
@@ -86,7 +85,8 @@ static bool is_refused(const struct kt_rotation *rotation)
                 memcmp(rotation->config_hash, facts->config.hash, KT_HASH_LEN) == 0;
     for (size_t i = 0; ours && i < facts->n_apis; i++) {
         const struct kt_facts_api *api = &facts->apis[i];
-        if (api->reachable && api->reload_failure && memcmp(api->hash, facts->config.hash, KT_HASH_LEN) != 0)
+        if (api->reachable && api->reload_failure && api->hash_known &&
+            memcmp(api->hash, facts->config.hash, KT_HASH_LEN) != 0)
             return true;
     }
     return false;

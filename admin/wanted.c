@@ -69,15 +69,6 @@ static void add_items(struct kt_wanted *wanted, const struct kt_config *config)
         wanted->items[wanted->n_items++] = identity;
 }
 
-static void add_drops(struct kt_wanted *wanted)
-{
-    const struct kt_keyring_info *info = wanted->answer.info;
-    for (size_t i = 0; i < info->n_archive; i++)
-        if (info->archive[i].type != KT_KEY_KMS)
-            wanted->drops[wanted->n_drops++] = (struct kt_encconfig_item){.type = kt_wanted_type(info->archive[i].type),
-                                                                          .name = info->archive[i].name};
-}
-
 struct kt_wanted *kt_wanted_new(const struct kt_config *config, struct kt_error *err)
 {
     KT_CLEANUP(kt_wanted_free_p) struct kt_wanted *wanted = calloc(1, sizeof(*wanted));
@@ -89,7 +80,6 @@ struct kt_wanted *kt_wanted_new(const struct kt_config *config, struct kt_error 
         !kt_rendered_keys(config, &wanted->answer, err))
         return NULL;
     add_items(wanted, config);
-    add_drops(wanted);
     return KT_TAKE_PTR(wanted);
 }
 
@@ -120,8 +110,7 @@ static void fill_list(const struct kt_wanted *wanted, const struct kt_encconfig 
     for (size_t i = 0; i < wanted->n_items; i++)
         if (items[i].type == KT_ENCCONFIG_KMS)
             items[i].name = name_in(wanted, &file->entries[entry], items[i].name);
-    *ret = (struct kt_encconfig_list){
-        .entry = entry, .items = items, .n_items = wanted->n_items, .drops = wanted->drops, .n_drops = wanted->n_drops};
+    *ret = (struct kt_encconfig_list){.entry = entry, .items = items, .n_items = wanted->n_items};
 }
 
 static struct kt_secret *fail_unmanaged(struct kt_error *err)

@@ -13,8 +13,6 @@ struct kt_wanted {
     char endpoint[KT_ENCCONFIG_ENDPOINT_MAX];
     struct kt_encconfig_item items[KT_ENCCONFIG_ITEMS_MAX]; /* keys that only a superseded keyring has are among them */
     size_t n_items;
-    struct kt_encconfig_item drops[KT_ARCHIVE_MAX]; /* archived inline keys, by name: their bytes are sealed */
-    size_t n_drops;
 };
 
 /* The provider in which keys of that type are listed. */

@@ -52,8 +52,16 @@ class Changes(Cluster):
         folder = self.state_of("a") / "config-previous"
         return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
 
-    def kept_file(self):
-        return self.state_of("a") / "config-previous" / str(self.enc.resolve()).replace("%", "%25").replace("/", "%2F")
+    def kept_name(self, suffix):
+        return str(self.enc.resolve()).replace("%", "%25").replace("/", "%2F") + "." + suffix
+
+    def kept_file(self, became=None):
+        """What it was before it became that; what it is now."""
+        name = self.kept_name(hashlib.sha256(self.enc.read_bytes() if became is None else became).hexdigest())
+        return self.state_of("a") / "config-previous" / name
+
+    def undone(self):
+        return self.state_of("a") / "config-previous" / self.kept_name("undone")
 
     def behind(self):
         """The keyring has a second key that the file lacks."""
@@ -162,13 +170,21 @@ class Rotation(Changes):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
     def test_rotate_cut_at_every_write(self):
+        files = [self.enc.read_bytes()]
         self.forced("prepare")
+        files.append(self.enc.read_bytes())
         first, second = self.names()
 
         def check(_):
             self.assertEqual({*self.order()}, {first, second, "identity"})
+            # Whatever the file is, what it was before that is kept.
+            before = files[0] if self.enc.read_bytes() == files[1] else files[1]
+            self.assertEqual(self.kept_file().read_bytes(), before)
             self.forced("rotate")
             self.assertEqual((self.order(), self.names()), ([second, first, "identity"], [second, first]))
+            self.assertEqual(self.kept_file().read_bytes(), files[1])
+            # Cut before it removed the older one, it leaves that to the next change.
+            self.assertLessEqual({*self.kept()}, {self.kept_file(files[1]).name, self.kept_file().name})
 
         self.walk(lambda env: self.run_on("rotate", *FORCED, env=env), check, 20)
 
@@ -232,11 +248,32 @@ class Rollback(Changes):
         self.assertTrue(self.ok("a", "config", "rollback", "--dry-run", "--encryption-config", self.enc)["wouldChange"])
         self.assertEqual(self.enc.read_bytes(), second)
         self.back()
-        self.assertEqual((self.enc.read_bytes(), self.kept_file().read_bytes()), (first, second))
-        self.assertIn("--force goes on", self.forced("config", "rollback").stderr)
+        # Once more, as the exit status asks for: it is not undone, and nothing is written.
+        numbers = self.numbers("a")
+        self.back()
+        run = self.forced("config", "rollback")
+        self.assertIn("--force goes on", run.stderr)
+        self.assertEqual(run.stdout, f"{self.enc}: is as it was before\n")
+        self.assertEqual((self.enc.read_bytes(), self.undone().read_bytes(), self.numbers("a")), (first, second, numbers))
+        self.assertEqual(self.undone().stat().st_mode & 0o7777, 0o600)
+        # And forward again.
+        self.forced("config", "apply")
         self.assertEqual((self.enc.read_bytes(), self.kept_file().read_bytes()), (second, first))
-        self.assertEqual([line["command"] for line in self.lines("a")][-2:], ["config rollback", "config rollback --force"])
+        self.assertIn("put back", self.forced("config", "rollback").stdout)
+        self.assertEqual(self.enc.read_bytes(), first)
+        self.assertEqual([line["command"] for line in self.lines("a")][-3:], ["config rollback", "config apply --force", "config rollback --force"])
         self.expect(self.verify("a"), 0)
+
+    def test_there_and_back_again(self):
+        """What the file becomes it had been before."""
+        first = self.enc.read_bytes()
+        self.forced("disable", status=2)
+        second = self.enc.read_bytes()
+        self.forced("enable", status=2)
+        self.assertEqual(self.enc.read_bytes(), first)
+        for _ in range(2):
+            self.forced("config", "rollback")
+            self.assertEqual((self.enc.read_bytes(), self.undone().read_bytes()), (second, first))
 
     def test_takes_no_key_away_that_may_have_encrypted(self):
         self.forced("prepare")
@@ -266,28 +303,51 @@ class Rollback(Changes):
         """What kube-apiserver will not start with again."""
         self.forced("prepare")
         self.forced("rotate")
-        kept = self.kept_file().read_bytes()
+        kept = self.kept_file()
+        good = kept.read_bytes()
         for broken in (b"resources: [", b"kind: X\n"):
             self.enc.write_bytes(broken)
             self.forced("prepare", status=2)
             self.back()
-            self.assertEqual(self.enc.read_bytes(), kept)
-            self.kept_file().write_bytes(kept)
+            self.assertEqual((self.enc.read_bytes(), self.undone().read_bytes()), (good, broken))
         # One from before the key that is active now.
-        self.kept_file().write_bytes(self.expect(self.on("a", "config", "show", "--show-secrets"), 0).stdout.replace(
-            self.names()[0], "gone").encode())
+        kept.write_bytes(self.expect(self.on("a", "config", "show", "--show-secrets"), 0).stdout.replace(self.names()[0], "gone").encode())
         self.enc.write_bytes(b"resources: [")
         self.back(status=3, words="in the previous file")
 
-    def test_cut_at_every_write(self):
-        first = self.enc.read_bytes()
+    def test_copies_that_are_not_ours(self):
         self.forced("prepare")
-        second = self.enc.read_bytes()
+        kept, now = self.kept_file(), self.enc.read_bytes()
+        kept.chmod(0o640)
+        self.expect(self.run_on("config", "rollback", "--yes", "-o", "json"), 3, "PERMISSION", "0640")
+        kept.chmod(0o600)
+        kept.rename(kept.with_name("saved"))
+        self.back(status=3, words="there is no previous one")
+        kept.symlink_to("saved")
+        self.expect(self.run_on("config", "rollback", "--yes", "-o", "json"), 3, "PERMISSION", "link")
+        self.assertEqual(self.enc.read_bytes(), now)
 
-        def check(_):
+    def test_cut_at_every_write(self):
+        """After a change that was cut as well: a copy is left of what never took place."""
+        self.behind()
+        first = self.enc.read_bytes()
+        self.forced("config", "apply")
+        second = self.enc.read_bytes()
+        stale = self.kept_file(b"never written")
+        stale.write_bytes(b"resources: [")
+        stale.chmod(0o600)
+
+        def check(run):
             self.assertIn(self.enc.read_bytes(), (first, second))
-            self.forced("prepare")
-            self.assertEqual(self.enc.read_bytes(), second)
+            if run.returncode == 0:
+                self.assertEqual(self.enc.read_bytes(), first)
+            for _ in range(2):
+                again = self.forced("config", "rollback")
+                self.assertEqual(self.enc.read_bytes(), first, again.stdout)
+            self.assertEqual(self.undone().read_bytes(), second)
+            self.forced("config", "apply")
+            self.assertEqual(len(self.config_lines()), 3)  # what was noted before the cut was not noted twice
+            self.assertEqual((self.enc.read_bytes(), self.kept_file().read_bytes()), (second, first))
 
         self.walk(lambda env: self.run_on("config", "rollback", *FORCED, env=env), check, 10)
 
