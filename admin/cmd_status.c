@@ -101,6 +101,7 @@ static bool print_text(const struct kt_options *options, const struct kt_view *v
     if (options->verbose)
         print_verbose(view, cluster);
     print_problems(view);
+    kt_status_cluster_problems(cluster);
     return kt_output_done(err);
 }
 
@@ -158,7 +159,7 @@ int kt_command_status(int argc, char **argv)
         line.options.json ? print_json(&view, &cluster, &err) : print_text(&line.options, &view, &cluster, &err);
     if (!printed)
         return kt_print_error(&line.options, &err);
-    if (kt_view_healthy(&view, &err))
+    if (kt_view_healthy(&view, &err) && kt_status_cluster_healthy(&cluster, &err))
         return 0;
     /* The text has said it already. */
     return line.options.json ? kt_print_error(&line.options, &err) : kt_code_exit(err.code);

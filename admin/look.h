@@ -19,7 +19,7 @@
 #include "rotation/facts.h"
 #include "rotation/rotation.h"
 
-#define KT_LOOK_WORDS 256u
+#define KT_LOOK_WORDS 512u
 
 /* What this run has seen of one API server: hosts of one name make servers of one id. */
 struct kt_seen {

@@ -93,16 +93,32 @@ static uint64_t changed_at(const struct kt_look *look, const struct kt_metrics *
     return at > 0 ? (uint64_t)ceil(at) : 0;
 }
 
+/* kube-apiserver says it in its log alone. A file that it refuses is refused here in the same words (tests/oracle); of
+ * its plugins it tells what it found at the last check. */
+static const char *reload_reason(const struct kt_look *look, const struct kt_apiserver *server)
+{
+    if (look->no_config.code != KT_OK)
+        return look->no_config.message;
+    if (server->kms == KT_VERDICT_BAD && server->kms_words[0] != '\0')
+        return server->kms_words;
+    return "its log says why (encryption config file)";
+}
+
+/* Of the file as it is now: not of one that was there before, nor where it has loaded this one, or another, since. */
 static void see_reload(const struct kt_look *look, struct kt_seen *seen, const struct kt_apiserver *server,
                        struct kt_facts_api *api)
 {
     const struct kt_metrics_reload *bad = &server->metrics.reload_bad;
+    const struct kt_metrics_reload *good = &server->metrics.reload_good;
+    const struct kt_facts_config *config = &look->facts.config;
+    bool has_it = config->present && api->hash_known && memcmp(api->hash, config->hash, KT_HASH_LEN) == 0;
     char at[KT_TIME_LEN];
-    if (!bad->is_known || bad->at <= 0 || (uint64_t)bad->at < look->config_time)
+    if (!bad->is_known || bad->at <= 0 || (uint64_t)bad->at < look->config_time || has_it ||
+        (good->is_known && good->at > bad->at))
         return;
     kt_time_format((uint64_t)bad->at, at);
-    snprintf(seen->reload_failure, sizeof(seen->reload_failure),
-             "a reload failed at %s; the reason is in its log (encryption config file)", at);
+    snprintf(seen->reload_failure, sizeof(seen->reload_failure), "it could not load the file at %s: %.400s", at,
+             reload_reason(look, server));
     api->reload_failure = seen->reload_failure;
 }
 

@@ -111,13 +111,70 @@ void kt_status_cluster_print(const struct kt_status_cluster *cluster)
                                        : "not current",
                key[0] ? KT_PRINTABLE(key) : "unknown", config[0] ? KT_PRINTABLE(config) : "unknown");
         print_written(look, i);
-        if (api->reload_failure)
-            printf("  %s\n", KT_PRINTABLE(api->reload_failure));
     }
     if (cluster->why.code != KT_OK)
         printf("API servers: %s\n", KT_PRINTABLE(cluster->why.message));
-    if (look && look->no_config.code != KT_OK)
-        printf("Config file: %s\n", KT_PRINTABLE(look->no_config.message));
+}
+
+/* The problem of API server i, if it has one. */
+static bool is_problem(const struct kt_look *look, size_t i, struct kt_error *ret)
+{
+    const struct kt_facts_api *api = &look->apis[i];
+    if (!api->reload_failure)
+        return false;
+    kt_fail(ret, KT_E_FOUND, "API server %.100s: %.380s", api->name, api->reload_failure);
+    return kt_error_hint(ret, "it goes on with the file that it has, and will not start again with this one: keyturn "
+                              "config check FILE, keyturn config rollback") ||
+           true;
+}
+
+static bool is_config_bad(const struct kt_look *look, struct kt_error *ret)
+{
+    if (look->no_config.code == KT_OK)
+        return false;
+    (void)kt_error_copy(ret, &look->no_config);
+    ret->code = KT_E_FOUND;
+    return true;
+}
+
+static void print_problem(const char *who, const struct kt_error *problem)
+{
+    printf("%s%s%s\n", who, who[0] ? ": " : "", KT_PRINTABLE(problem->message));
+    if (problem->hint[0])
+        printf("  %s\n", KT_PRINTABLE(problem->hint));
+}
+
+void kt_status_cluster_problems(const struct kt_status_cluster *cluster)
+{
+    const struct kt_look *look = cluster->look;
+    struct kt_error problem = KT_ERROR_INIT;
+    if (!look)
+        return;
+    if (is_config_bad(look, &problem))
+        print_problem(look->config->node, &problem);
+    for (size_t i = 0; i < look->facts.n_apis; i++) {
+        kt_error_clear(&problem);
+        if (is_problem(look, i, &problem))
+            print_problem("", &problem);
+        else if (look->servers && !look->apis[i].reachable)
+            printf("API server %s: does not answer%s%s\n", KT_PRINTABLE(look->apis[i].name),
+                   i < look->servers->n && look->servers->list[i].why.message[0] ? ": " : "",
+                   i < look->servers->n ? KT_PRINTABLE(look->servers->list[i].why.message) : "");
+    }
+}
+
+bool kt_status_cluster_healthy(const struct kt_status_cluster *cluster, struct kt_error *err)
+{
+    const struct kt_look *look = cluster->look;
+    if (!look)
+        return true;
+    if (is_config_bad(look, err))
+        return false;
+    for (size_t i = 0; i < look->facts.n_apis; i++) {
+        if (is_problem(look, i, err))
+            return false;
+    }
+    return true;
 }
 
 void kt_status_cluster_json(json_t *value, const struct kt_status_cluster *cluster)
@@ -126,12 +183,14 @@ void kt_status_cluster_json(json_t *value, const struct kt_status_cluster *clust
     json_t *servers = json_array();
     for (size_t i = 0; servers && look && i < look->facts.n_apis; i++)
         json_array_append_new(
-            servers, json_pack("{s:o,s:o,s:o,s:o,s:b,s:b}", "id",
-                               kt_json_text(look->servers && i < look->servers->n ? look->servers->list[i].id
-                                                                                  : look->apis[i].name),
-                               "address", kt_json_text(address(look, i)), "keyIdHash",
-                               kt_json_text(key_id_hash(look, i)), "configHash", kt_json_text(config_hash(look, i)),
-                               "current", is_current(look, &look->apis[i]), "reachable", look->apis[i].reachable));
+            servers,
+            json_pack(
+                "{s:o,s:o,s:o,s:o,s:b,s:b,s:o}", "id",
+                kt_json_text(look->servers && i < look->servers->n ? look->servers->list[i].id : look->apis[i].name),
+                "address", kt_json_text(address(look, i)), "keyIdHash", kt_json_text(key_id_hash(look, i)),
+                "configHash", kt_json_text(config_hash(look, i)), "current", is_current(look, &look->apis[i]),
+                "reachable", look->apis[i].reachable, "reloadFailure",
+                kt_json_text(look->apis[i].reload_failure ? look->apis[i].reload_failure : "")));
     const char *error = cluster->hashes == KT_HASHES_MATCH     ? ""
                         : cluster->hashes == KT_HASHES_UNKNOWN ? "no API server was seen"
                                                                : cluster->text;

@@ -18,6 +18,10 @@ void kt_status_cluster_done(struct kt_status_cluster *cluster);
 
 /* One line for each API server, with -v. */
 void kt_status_cluster_print(const struct kt_status_cluster *cluster);
+/* What is wrong with the config file, and which API servers cannot load it or do not answer; what to type. */
+void kt_status_cluster_problems(const struct kt_status_cluster *cluster);
+/* KT_E_FOUND with the first of them; an API server that does not answer is none of them. */
+bool kt_status_cluster_healthy(const struct kt_status_cluster *cluster, struct kt_error *err) KT_MUST_CHECK;
 /* hashmatch, hasherror, apiServers. */
 void kt_status_cluster_json(json_t *value, const struct kt_status_cluster *cluster);
 

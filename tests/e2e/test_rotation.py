@@ -70,7 +70,7 @@ class Rotation(harness.Case):
         server, = status["apiServers"]
         self.assertEqual(server, {"id": server["id"], "address": f"https://127.0.0.1:{self.cluster.api.port}",
                                   "keyIdHash": sha256(self.daemon.key_id()), "configHash": sha256(self.config.read_bytes()),
-                                  "current": True, "reachable": True})
+                                  "current": True, "reachable": True, "reloadFailure": ""})
         self.assertRegex(self.keyturn("status", "-v").stdout, r"(?m)^API server: \S+ https://127.0.0.1:\d+, current, .*\n"
                          r"  wrote last at \S+, under key_id " + sha256(self.daemon.key_id()))
 
