@@ -3,6 +3,7 @@
 #pragma once
 
 #include "encconfig/edit.h"
+#include "encconfig/edit_text.h"
 #include "encconfig/render_out.h"
 
 struct kt_splice;
@@ -67,15 +68,6 @@ void kt_splice_write_new(const struct kt_source *source, const struct kt_splice 
                          struct kt_render_out *out);
 /* Whether items of the list have a blank behind their comma. */
 bool kt_splice_has_blanks(const struct kt_source *source, const struct kt_splice *splice);
-
-/* edit_text.c: offsets in the text. */
-const char *kt_edit_line_break(const struct kt_source *source); /* the one that its first line ends with */
-size_t kt_edit_line_start(struct kt_slice text, size_t offset);
-size_t kt_edit_break_len(struct kt_slice text, size_t offset); /* of the line break that starts there; 0: none does */
-size_t kt_edit_break_before(struct kt_slice text, size_t offset); /* of the one that ends there */
-size_t kt_edit_skip_spaces(struct kt_slice text, size_t offset);
-size_t kt_edit_line_end(struct kt_slice text, size_t offset); /* where its line break starts */
-size_t kt_edit_column(struct kt_slice text, size_t offset);   /* in bytes, from 0 */
 
 /* edit_verify.c: whether the result is what was wanted, and all else as before. */
 bool kt_edit_verify(const struct kt_edit_plan *plan, const struct kt_encconfig_list *lists, size_t n_lists,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "encconfig/edit_parts.h"
+#include "encconfig/edit_text.h"
 
 #include <string.h>
 
