@@ -125,7 +125,7 @@ static bool make(const struct kt_options *options, struct show *show, struct kt_
     if (!check_use(options, show, err) || (show->show_secrets && !check_stdout(err)))
         return false;
     config = kt_options_config(options, err);
-    return config && kt_rendered_get(config, masked, &show->rendered, err) &&
+    return config && kt_rendered_get(config, masked ? KT_RENDERED_MASKED : KT_RENDERED_WHOLE, &show->rendered, err) &&
            (!show->out || write_out(options, show, err));
 }
 

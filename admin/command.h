@@ -83,6 +83,9 @@ int kt_command_audit_show(int argc, char **argv);
 int kt_command_audit_verify(int argc, char **argv);
 int kt_command_config_check(int argc, char **argv);
 int kt_command_config_diff(int argc, char **argv);
+int kt_command_config_wire(int argc, char **argv);
+int kt_command_config_unwire(int argc, char **argv);
+int kt_command_doctor(int argc, char **argv);
 int kt_command_version(int argc, char **argv);
 
 /* A command's own options, arguments and help, over the common options. */

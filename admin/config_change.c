@@ -204,8 +204,8 @@ static bool is_prepared(const struct kt_keyring_info *info, enum kt_encconfig_ty
 
 static bool fail_missing(const char *what, const char *name, struct kt_error *err)
 {
-    kt_fail(err, KT_E_REFUSED, "expected %s%s%.128s in the previous file, found none: objects may be stored under it",
-            what, name[0] ? " " : "", name);
+    kt_fail(err, KT_E_REFUSED, "expected %s%s%.128s, found none: objects may be stored under it", what,
+            name[0] ? " " : "", name);
     return kt_error_hint(err, "keyturn config apply writes what the keyring has");
 }
 
@@ -233,7 +233,7 @@ static bool covers(const struct kt_wanted *wanted, const struct kt_encconfig *no
 {
     for (size_t i = 0; i < now->n_entries; i++) {
         if (now->n_entries != kept->n_entries || !same_resources(&now->entries[i], &kept->entries[i])) {
-            kt_fail(err, KT_E_REFUSED, "expected the same resources in the previous file, found others");
+            kt_fail(err, KT_E_REFUSED, "expected the same resources, found others");
             return kt_error_hint(err, "keyturn config apply writes what the keyring has");
         }
         for (size_t k = 0; k < now->entries[i].n_providers; k++) {
@@ -296,5 +296,20 @@ bool kt_config_change_back(const struct kt_wanted *wanted, const char *state_dir
         return kt_fail(err, KT_E_CONFIG, "the previous file is not one that kube-apiserver would take");
     KT_CLEANUP(kt_encconfig_free_p) struct kt_encconfig *now = parse(ret->before, ret->path, &unreadable);
     bool covered = now ? covers(wanted, now, kept, err) : covers_keyring(wanted, kept, err);
-    return covered && end(ret, err);
+    if (!covered)
+        return kt_error_prefix(err, "the previous file");
+    return end(ret, err);
+}
+
+bool kt_config_covers(const struct kt_wanted *wanted, const char *file, struct kt_error *err)
+{
+    KT_CLEANUP(kt_findings_done) struct kt_findings findings = {.n = 0};
+    KT_CLEANUP_CONFIG_CHANGE struct kt_config_change change = {.before = NULL};
+    KT_CLEANUP(kt_encconfig_free_p)
+    struct kt_encconfig *config = begin(file, &change, err) ? parse(change.before, file, err) : NULL;
+    if (!config)
+        return false;
+    if (!kt_encconfig_validate(config, true, &findings))
+        return kt_fail(err, KT_E_CONFIG, "%s: kube-apiserver would not take it", file);
+    return covers_keyring(wanted, config, err);
 }

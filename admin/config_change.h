@@ -44,3 +44,7 @@ bool kt_config_change_is_noted(const struct kt_config_change *change, const stru
  * Going back twice is the same as going back once: what it replaces is kept, but not as what there is to go back to. */
 bool kt_config_change_install(const struct kt_config_change *change, const char *state_dir,
                               struct kt_error *err) KT_MUST_CHECK;
+
+/* Whether kube-apiserver would take the file, and each list of it that has a key of the keyring has each of them. KT_OK
+ * or the reason. */
+bool kt_config_covers(const struct kt_wanted *wanted, const char *file, struct kt_error *err) KT_MUST_CHECK;

@@ -38,6 +38,9 @@ const struct kt_command kt_commands[] = {
     {"config diff", "", "Show what the keyring would change in an EncryptionConfiguration", kt_command_config_diff},
     {"config apply", "", "Bring the EncryptionConfiguration to what the keyring has", kt_command_config_apply},
     {"config rollback", "", "Put the previous EncryptionConfiguration back", kt_command_config_rollback},
+    {"config wire", "", "Tell this host's kube-apiserver to encrypt with keyturn's keys", kt_command_config_wire},
+    {"config unwire", "", "Tell it to no longer", kt_command_config_unwire},
+    {"doctor", "", "Find what is wrong in how this host's kube-apiserver is told to encrypt", kt_command_doctor},
     {"audit", "", "Show the audit log: who changed what, and when", kt_command_audit},
     {"audit show", "", "The same", kt_command_audit_show},
     {"audit verify", "", "Prove that nothing of the audit log was changed or cut off", kt_command_audit_verify},
@@ -46,7 +49,7 @@ const struct kt_command kt_commands[] = {
 };
 
 const char *const kt_commands_to_come[] = {
-    "retire", "migrate", "census", "doctor", "config wire", "config unwire", "key restore", "sync", NULL,
+    "retire", "migrate", "census", "key restore", "sync", NULL,
 };
 
 static const char usage_text[] = "Usage: keyturn COMMAND [OPTION...]\n"

@@ -62,7 +62,7 @@ static bool open_keys(const struct kt_config *config, const struct kt_state *sta
     return kt_opener_local(config, config->path, &request, ret, err);
 }
 
-static bool render(const struct kt_config *config, bool masked, const struct kt_opener_answer *answer,
+static bool render(const struct kt_config *config, enum kt_rendered_as as, const struct kt_opener_answer *answer,
                    struct kt_rendered *ret, struct kt_error *err)
 {
     const struct kt_keyring_info *info = answer->info;
@@ -75,9 +75,9 @@ static bool render(const struct kt_config *config, bool masked, const struct kt_
         .kms_socket = config->kms_socket,
         .keys = keys,
         .n_keys = info->n_keys,
-        .enabled = info->enabled,
-        .strict = info->strict,
-        .masked = masked,
+        .enabled = info->enabled && as != KT_RENDERED_PLAIN_FIRST,
+        .strict = info->strict && as != KT_RENDERED_PLAIN_FIRST,
+        .masked = as == KT_RENDERED_MASKED,
     };
     ret->text = kt_encconfig_render(&fresh, err);
     ret->has_keys = has_inline(info);
@@ -102,9 +102,10 @@ bool kt_rendered_keys(const struct kt_config *config, struct kt_opener_answer *r
     return opened;
 }
 
-bool kt_rendered_get(const struct kt_config *config, bool masked, struct kt_rendered *ret, struct kt_error *err)
+bool kt_rendered_get(const struct kt_config *config, enum kt_rendered_as as, struct kt_rendered *ret,
+                     struct kt_error *err)
 {
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
     *ret = (struct kt_rendered){.text = NULL};
-    return kt_rendered_keys(config, &answer, err) && answer.info && render(config, masked, &answer, ret, err);
+    return kt_rendered_keys(config, &answer, err) && answer.info && render(config, as, &answer, ret, err);
 }

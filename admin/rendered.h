@@ -6,6 +6,13 @@
 #include "keystore/config.h"
 #include "keystore/opener.h"
 
+enum kt_rendered_as {
+    KT_RENDERED_WHOLE,
+    KT_RENDERED_MASKED,
+    KT_RENDERED_PLAIN_FIRST, /* whole, with identity in the first place: each API server decrypts, and none encrypts yet
+                              */
+};
+
 struct kt_rendered {
     struct kt_secret *text; /* the file's bytes */
     bool has_keys;          /* inline keys are in it, or, masked, would be */
@@ -17,7 +24,7 @@ struct kt_rendered {
 /* Keys from superseded keyrings included. Where there is an inline key, or a superseded keyring, it is opened with this
  * node's private half (root, or whom the state directory belongs to), also where it is masked: what does not open would
  * not be complete. KT_E_KEYRING_OLDER where a newer one was installed. */
-bool kt_rendered_get(const struct kt_config *config, bool masked, struct kt_rendered *ret,
+bool kt_rendered_get(const struct kt_config *config, enum kt_rendered_as as, struct kt_rendered *ret,
                      struct kt_error *err) KT_MUST_CHECK;
 /* What it is made from: the keyring that is installed with the bytes of its inline keys. The same holds; free with
  * kt_opener_answer_done. */

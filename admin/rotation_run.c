@@ -3,6 +3,7 @@
 
 #include "admin/control_client.h"
 #include "admin/opener_local.h"
+#include "admin/own_keys.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "keystore/key_name.h"
@@ -134,10 +135,23 @@ static bool is_stale(const struct kt_rotation *r)
     return kt_clock_monotonic_ns() - r->look_ns > KT_ROTATION_STEP_S * NS_PER_S;
 }
 
+/* k3s and RKE2 go on rotating keys of their own where somebody tells them to, whatever kube-apiserver reads. */
+static bool check_own_keys(const struct kt_rotation *r, struct kt_error *err)
+{
+    const struct kt_host *host = r->look->host;
+    if (!host || !host->own_encryption)
+        return true;
+    KT_CLEANUP(kt_wanted_free_p) struct kt_wanted *wanted = kt_wanted_new(r->job.config, err);
+    return wanted && kt_own_keys_check(host, wanted, NULL, err);
+}
+
 static bool act(struct kt_rotation *r, struct kt_error *err)
 {
     unsigned canary_before = r->canary_before;
+    bool writes = r->next.step == KT_STEP_GENERATION || r->next.step == KT_STEP_CONFIG;
     r->canary_before = 0;
+    if (writes && !check_own_keys(r, err))
+        return false;
     switch (r->next.step) {
     case KT_STEP_GENERATION:
         return is_stale(r) || kt_rotation_write(r, err);

@@ -121,6 +121,17 @@ static void look_at_file(struct look *look)
         find(look, KT_FINDING_CONFIG_UNREADABLE, uid);
 }
 
+static void look_for_socket(struct look *look)
+{
+    struct stat st;
+    char path[2 * PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s%s", look->host->root, look->kms_socket);
+    if (stat(path, &st) < 0)
+        find(look, KT_FINDING_SOCKET_ABSENT, look->kms_socket);
+    else if (S_ISDIR(st.st_mode))
+        find(look, KT_FINDING_SOCKET_FOLDER, look->kms_socket);
+}
+
 static void look_at_socket(struct look *look)
 {
     char inside[PATH_MAX];
@@ -131,6 +142,7 @@ static void look_at_socket(struct look *look)
         find(look, KT_FINDING_SOCKET_UNMOUNTED, look->kms_socket);
     if (path == KT_HOST_PATH_FILE)
         find(look, KT_FINDING_SOCKET_MOUNTED_ALONE, look->kms_socket);
+    look_for_socket(look);
 }
 
 /* ---- the manifests' folder ---- */

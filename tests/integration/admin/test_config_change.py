@@ -313,7 +313,7 @@ class Rollback(Changes):
         # One from before the key that is active now.
         kept.write_bytes(self.expect(self.on("a", "config", "show", "--show-secrets"), 0).stdout.replace(self.names()[0], "gone").encode())
         self.enc.write_bytes(b"resources: [")
-        self.back(status=3, words="in the previous file")
+        self.back(status=3, words="the previous file: expected")
 
     def test_copies_that_are_not_ours(self):
         self.forced("prepare")

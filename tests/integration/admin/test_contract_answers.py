@@ -35,6 +35,8 @@ CHANGES = {"init": "Init", "keyring offer": "KeyringOffer"}
 MEMBERS = ["node request", "node approve", "node install", "node remove", "recovery use", "recovery replace"]
 # test_rotation.py, test_config_change.py, and of tests/e2e.
 ROTATES = ["prepare", "rotate", "reencrypt", "rotate-keys", "enable", "disable", "config apply", "config rollback"]
+# test_wiring.py, and of tests/e2e.
+WIRES = ["config wire", "config unwire", "doctor"]
 # test_inline_keys.py.
 KEYS = ["key import"]
 # test_policies.py, test_device.py.
@@ -58,7 +60,7 @@ class Commands(Installed):
     def to_come(self):
         said = self.expect(self.keyturn("--help"), 0).stdout
         have = re.findall(r"(?m)^  ([a-z][a-z -]*?)(?: [A-Z]+)?  +[A-Z]", said)
-        self.assertEqual(set(have), {*READS, *CHANGES, *KEYS, *MEMBERS, *ROTATES, *TPM})
+        self.assertEqual(set(have), {*READS, *CHANGES, *KEYS, *MEMBERS, *ROTATES, *WIRES, *TPM})
         return [name for name in commands() if name not in have]
 
     def test_what_is_to_come_says_so(self):
@@ -77,7 +79,7 @@ class Commands(Installed):
                           ["node", "list", option, "https://F:1", option, "https://G:2"]):
                 with self.subTest(words=words):
                     self.expect(self.here(*words), 0)
-            for words in (["census", option, "F"], [option, "F", "census"], [f"{option}=F", "config", "wire"]):
+            for words in (["census", option, "F"], [option, "F", "census"], [f"{option}=F", "key", "restore"]):
                 with self.subTest(words=words):
                     self.assertIn("this release does not have that command yet", self.fails(2, "UNSUPPORTED", *words))
         self.assertIn("64", self.fails(2, "USAGE", "status", *["--api-server", "https://F:1"] * 65))

@@ -43,6 +43,14 @@ static void fixture(const char *path, struct kt_bytes *ret)
         fail_msg("%s", err.message);
 }
 
+/* The daemon's, under the root. */
+static void make_socket(const struct scratch *s)
+{
+    make_folders(s, SOCKET + 1);
+    (void)unlinkat(s->dir, SOCKET + 1, 0);
+    assert_int_equal(mknodat(s->dir, SOCKET + 1, S_IFSOCK | 0660, 0), 0);
+}
+
 /* The manifest, with one text in place of another. */
 static void lay_out(const struct scratch *s, const char *from, const char *to)
 {
@@ -58,6 +66,7 @@ static void lay_out(const struct scratch *s, const char *from, const char *to)
     put(s, MANIFEST, KT_SLICE(changed.data, changed.len));
     kt_text_done(&changed);
     put(s, "etc/kubernetes/keyturn/encryption.yaml", kt_slice_str("kind: EncryptionConfiguration\n"));
+    make_socket(s);
 }
 
 static void expect(const struct scratch *s, const char *names, const char *part)
@@ -125,6 +134,17 @@ static void test_unreadable(void **state)
     expect(s, "CONFIG_UNREADABLE", "uid 65534");
     lay_out(s, "  securityContext:\n", "  securityContext:\n    runAsUser: 0\n");
     expect(s, "", "");
+}
+
+static void test_socket(void **state)
+{
+    const struct scratch *s = *state;
+    lay_out(s, "kind: Pod", "kind: Pod");
+    assert_int_equal(unlinkat(s->dir, SOCKET + 1, 0), 0);
+    expect(s, "SOCKET_ABSENT", "cannot reach the daemon");
+    assert_int_equal(mkdirat(s->dir, SOCKET + 1, 0755), 0);
+    expect(s, "SOCKET_FOLDER", "kubelet");
+    assert_int_equal(unlinkat(s->dir, SOCKET + 1, AT_REMOVEDIR), 0);
 }
 
 /* kubelet starts whatever is no dot file; what is no pod of kube-apiserver is nothing to us. */
@@ -206,8 +226,13 @@ static void test_broken_manifest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SCRATCH_TEST(test_changes),         SCRATCH_TEST(test_unreadable),      SCRATCH_TEST(test_copies),
-        SCRATCH_TEST(test_processes),       SCRATCH_TEST(test_restart_pending), SCRATCH_TEST(test_two_distributions),
+        SCRATCH_TEST(test_changes),
+        SCRATCH_TEST(test_unreadable),
+        SCRATCH_TEST(test_socket),
+        SCRATCH_TEST(test_copies),
+        SCRATCH_TEST(test_processes),
+        SCRATCH_TEST(test_restart_pending),
+        SCRATCH_TEST(test_two_distributions),
         SCRATCH_TEST(test_broken_manifest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

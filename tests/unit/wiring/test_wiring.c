@@ -228,7 +228,8 @@ static const struct {
     const char *out;   /* what is left when it is taken out again; NULL: before */
 } CONFIGS[] = {
     {V4 "apiServer: {}\nkind: ClusterConfiguration\n",
-     V4 "apiServer:\n  extraArgs:\n" LIST VOLUMES "kind: ClusterConfiguration\n", V4 "apiServer:\nkind: ClusterConfiguration\n"},
+     V4 "apiServer:\n  extraArgs:\n" LIST VOLUMES "kind: ClusterConfiguration\n",
+     V4 "apiServer:\nkind: ClusterConfiguration\n"},
     {V4 "kind: ClusterConfiguration\n", V4 "kind: ClusterConfiguration\napiServer:\n  extraArgs:\n" LIST VOLUMES,
      V4 "kind: ClusterConfiguration\napiServer:\n"},
     {V4 "apiServer:\n  extraArgs:\n  - name: authorization-mode\n    value: Node,RBAC\n  certSANs:\n  - a\nkind: x\n",

@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""doctor, config wire and config unwire on file trees as the three distributions lay them out, below a root of their own.
+tests/e2e/test_wiring.py has the cluster, and a kubelet that starts what is wired."""
+import base64
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from cluster import Cluster  # noqa: E402
+from program import KEYTURN, SOURCE, Terminal  # noqa: E402
+
+HOSTS = SOURCE / "tests/unit/cluster/hosts"
+MANIFEST = "etc/kubernetes/manifests/kube-apiserver.yaml"
+KUBEADM_FILE = "etc/kubernetes/keyturn/encryption-config.yaml"
+OWN_KEY = base64.b64encode(bytes(range(32))).decode()
+
+
+class Hosts(Cluster):
+    def lay_out(self, name):
+        self.root = self.work / "host"
+        shutil.copytree(HOSTS / name, self.root)
+        subprocess.run(["chmod", "-R", "u+w", self.root], check=True)
+        self.before = self.tree_of_root()
+
+    def tree_of_root(self):
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in sorted(self.root.rglob("*")) if path.is_file()}
+
+    def host(self, *command, status=0, code=None, words="", **more):
+        run = self.on("a", *command, "--root", self.root, "-o", "json", **more)
+        self.expect(run, status, code, words)
+        return json.loads(run.stdout) if run.stdout else json.loads(run.stderr)
+
+    def wire(self, *more, **how):
+        return self.host("config", "wire", "--yes", *more, **how)
+
+    def unwire(self, *more, **how):
+        return self.host("config", "unwire", "--yes", "--force", *more, **how)
+
+    def doctor(self, status=0):
+        found = self.host("doctor", status=status)
+        return found, [finding["name"] for finding in found["findings"]]
+
+    def changed(self):
+        now = self.tree_of_root()
+        # A dot file is one that was being written when it was cut, under the name of what it was to be.
+        return sorted(name for name in {*now, *self.before} if now.get(name) != self.before.get(name) and "/." not in name)
+
+    def kept(self):
+        folder = self.state_of("a") / "wiring-previous"
+        return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+
+
+class Doctor(Hosts):
+    def test_hosts_that_are_well(self):
+        for name, distribution, wired in (("kubeadm", "kubeadm", False), ("k3s", "k3s", False), ("k3s-etcd", "k3s", True),
+                                          ("rke2", "rke2", False)):
+            with self.subTest(name):
+                self.lay_out(name)
+                found = self.doctor(8 if wired else 0)[0]
+                self.assertEqual((found["distribution"], found["wired"]), (distribution, wired))
+                errors = [finding["name"] for finding in found["findings"] if finding["severity"] == "error"]
+                self.assertEqual(errors, ["SOCKET_ABSENT"] if wired else [])
+                self.assertEqual(self.changed(), [])
+                shutil.rmtree(self.root)
+
+    def test_the_lines_to_change(self):
+        self.lay_out("kubeadm")
+        run = self.expect(self.on("a", "doctor", "--root", self.root), 0)
+        self.assertIn("objects are stored in clear", run.stdout)
+        for line in ("+    - --encryption-provider-config=/etc/kubernetes/keyturn/encryption-config.yaml",
+                     "+    - --encryption-provider-config-automatic-reload=true", "+    - mountPath: /etc/kubernetes/keyturn",
+                     f"+      path: {self.work}/a/run/kms"):
+            self.assertIn(line + "\n", run.stdout)
+        self.assertEqual(self.changed(), [])
+
+    def test_what_is_wrong(self):
+        self.lay_out("kubeadm")
+        self.wire("--force")
+        manifest = self.root / MANIFEST
+        text = manifest.read_text()
+        shutil.copy(manifest, manifest.with_name("kube-apiserver.yaml.bak"))
+        manifest.write_text(text.replace("    - --encryption-provider-config-automatic-reload=true\n", ""))
+        self.assertEqual(self.doctor(8)[1][:2], ["RELOAD_OFF", "SOCKET_ABSENT"])
+        self.assertIn("MANIFEST_COPY", self.doctor(8)[1])
+        run = self.expect(self.on("a", "doctor", "--root", self.root), 8)
+        self.assertIn("+    - --encryption-provider-config-automatic-reload=true\n", run.stdout)
+        self.assertIn("error: kube-apiserver.yaml.bak is a second manifest", run.stdout)
+
+    def test_no_host(self):
+        self.root = self.work / "nothing"
+        self.root.mkdir()
+        self.host("doctor", status=2, code="CONFIG", words="kubeadm, k3s or RKE2")
+        self.wire(status=2, code="CONFIG", words="kubeadm, k3s or RKE2")
+        self.host("doctor", "--distro", "k8s", status=2, code="USAGE", words="k8s")
+        self.host("doctor", "--distro", "k3s", status=2, code="CONFIG")
+
+    def test_without_a_keyring(self):
+        self.lay_out("k3s")
+        run = self.keyturn("doctor", "--root", self.root, "--config", self.work / "none.yaml")
+        self.assertIn("note: no keyring", self.expect(run, 0).stdout)
+        run = self.keyturn("config", "wire", "--root", self.root, "--config", self.work / "none.yaml", "--yes", "-o", "json")
+        self.expect(run, 2, "CONFIG", "none.yaml")
+
+
+class Kubeadm(Hosts):
+    def setUp(self):
+        super().setUp()
+        self.lay_out("kubeadm")
+
+    def test_there_and_back(self):
+        self.wire(status=4, code="INCOMPLETE", words="kubeadm upgrade")
+        self.assertEqual(self.changed(), [])
+        self.assertTrue(self.wire("--force", "--dry-run")["wouldChange"])
+        self.assertEqual(self.changed(), [])
+        mode = (self.root / MANIFEST).stat().st_mode
+        answer = self.wire("--force")
+        self.assertEqual((answer["distribution"], answer["changed"], answer["file"]), ("kubeadm", True, str(self.root / KUBEADM_FILE)))
+        self.assertEqual(self.changed(), [KUBEADM_FILE, MANIFEST])
+        self.assertEqual((self.root / MANIFEST).stat().st_mode, mode)
+        self.assertEqual((self.root / KUBEADM_FILE).stat().st_mode & 0o7777, 0o600)
+        self.assertEqual((self.root / KUBEADM_FILE).parent.stat().st_mode & 0o7777, 0o755)
+        self.assertEqual(self.kept(), {"kube-apiserver.yaml": self.before[MANIFEST]})
+        # The file decrypts on every server before one encrypts.
+        text = (self.root / KUBEADM_FILE).read_text()
+        self.assertLess(text.index("identity"), text.index("kms"))
+        self.assertEqual(self.lines("a")[-1]["command"], "config wire")
+        self.assertEqual(self.lines("a")[-1]["config"]["before"], "sha256:" + 64 * "0")
+        self.expect(self.verify("a"), 0)
+        self.assertFalse(self.wire("--force")["changed"])
+        self.assertTrue(self.doctor(8)[0]["wired"])
+        # And out; the file stays, for what it decrypts.
+        self.host("config", "unwire", "--yes", status=3, code="REFUSED", words="--force")
+        self.assertEqual(self.changed(), [KUBEADM_FILE, MANIFEST])
+        self.unwire()
+        self.assertEqual(self.changed(), [KUBEADM_FILE])
+        self.assertFalse(self.unwire()["changed"])
+        self.wire("--force")
+        self.assertEqual(self.changed(), [KUBEADM_FILE, MANIFEST])
+
+    def test_asks(self):
+        with Terminal(KEYTURN, "config", "wire", "--force", "--config", self.config_of("a"), "--root", self.root) as terminal:
+            terminal.until(b"+    - --encryption-provider-config=")
+            terminal.until(b"Write it?")
+            terminal.type("n")
+            self.assertNotEqual(terminal.end(), 0)
+        self.host("config", "wire", "--force", status=2, code="USAGE", words="--yes")
+        self.assertEqual(self.changed(), [])
+
+    def test_a_file_that_is_there(self):
+        path = self.root / KUBEADM_FILE
+        path.parent.mkdir()
+        for text, words in (("kind: x\n", "is not what the keyring has"), (
+                "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n- resources: [secrets]\n"
+                "  providers:\n  - identity: {}\n", "is not what the keyring has")):
+            path.write_text(text)
+            self.wire("--force", status=3, code="REFUSED", words=words)
+            self.assertEqual(self.changed(), [KUBEADM_FILE])
+        path.unlink()
+        self.expect(self.on("a", "config", "show", "--out", path), 0)
+        text = path.read_bytes()
+        self.wire("--force")
+        self.assertEqual((path.read_bytes(), self.changed()), (text, [KUBEADM_FILE, MANIFEST]))
+
+    def test_another_user(self):
+        manifest = self.root / MANIFEST
+        manifest.write_text(manifest.read_text().replace("  securityContext:\n", f"  securityContext:\n    runAsUser: {os.getuid() or 4321}\n", 1))
+        self.wire("--force")
+        self.assertEqual((self.root / KUBEADM_FILE).stat().st_uid, os.getuid() or 4321)
+        self.assertNotIn("CONFIG_UNREADABLE", self.doctor(8)[1])
+
+    def test_cut_at_every_write(self):
+        """kubelet never finds a second manifest, nor half of one."""
+        def check(_):
+            folder = (self.root / MANIFEST).parent
+            self.assertEqual(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")),
+                             ["etcd.yaml", "kube-apiserver.yaml"])
+            if (self.root / MANIFEST).read_bytes() != self.before[MANIFEST]:
+                self.assertIn(b"kind: EncryptionConfiguration", (self.root / KUBEADM_FILE).read_bytes())
+            self.wire("--force")
+            self.assertTrue(self.doctor(8)[0]["wired"])
+            self.unwire()
+            self.assertEqual(self.changed(), [KUBEADM_FILE])
+
+        self.walk(lambda env: self.on("a", "config", "wire", "--yes", "--force", "--root", self.root, env=env), check, 12)
+
+
+class Rancher(Hosts):
+    def own(self, folder, *keys):
+        path = self.root / folder / "server/cred/encryption-config.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"kind": "EncryptionConfiguration", "apiVersion": "apiserver.config.k8s.io/v1", "resources": [
+            {"resources": ["secrets"], "providers": [
+                {"aescbc": {"keys": [{"name": name, "secret": secret} for name, secret in keys]}}, {"identity": {}}]}]}))
+        self.before = self.tree_of_root()
+
+    def import_key(self, name, secret):
+        self.expect(self.on("a", "key", "import", "--type", "aescbc", "--name", name, "--yes", stdin=secret), 0)
+
+    def test_k3s(self):
+        self.lay_out("k3s")
+        answer = self.wire()
+        drop_in, file = "etc/rancher/k3s/config.yaml.d/90-keyturn.yaml", "etc/rancher/k3s/keyturn/encryption-config.yaml"
+        self.assertEqual((answer["toldBy"], self.changed()), (str(self.root / drop_in), [drop_in, file]))
+        self.assertNotIn("extra-mount", (self.root / drop_in).read_text())
+        found = self.doctor(8)[0]
+        self.assertTrue(found["wired"] and found["reload"])
+        self.assertEqual(found["encryptionConfig"], str(self.root / file))
+        self.unwire()
+        self.assertEqual(self.changed(), [file])
+        text = self.expect(self.on("a", "config", "wire", "--yes", "--root", self.root), 0).stdout
+        self.assertIn("systemctl restart k3s\n", text)
+
+    def test_keys_of_the_distribution_are_taken_along(self):
+        """RKE2 encrypts always: what it stored must stay readable, and other servers must read what this one writes."""
+        self.lay_out("rke2")
+        self.own("var/lib/rancher/rke2", ("aescbckey", OWN_KEY))
+        own = self.before["var/lib/rancher/rke2/server/cred/encryption-config.json"]
+        self.wire(status=3, code="REFUSED", words="key import --type aescbc --name aescbckey")
+        self.import_key("aescbckey", base64.b64encode(bytes(32)).decode())
+        self.wire(status=3, code="REFUSED", words="does not have")  # of that name, with other bytes
+        self.assertEqual(self.changed(), [])
+
+    def test_the_first_key_of_the_distribution_stays_first(self):
+        self.lay_out("rke2")
+        self.own("var/lib/rancher/rke2", ("own", OWN_KEY))
+        self.import_key("own", OWN_KEY)
+        self.wire(status=3, code="REFUSED", words="to be the first of the keyring")
+        self.assertEqual(self.changed(), [])
+        # As after a rotation to it.
+        self.expect(self.on("a", "keyring", "offer", self.edit("a", "activate", self.info("a")["keys"][1]["id"])), 0)
+        answer = self.wire()
+        drop_in, file = "etc/rancher/rke2/config.yaml.d/90-keyturn.yaml", "etc/rancher/rke2/keyturn/encryption-config.yaml"
+        self.assertEqual(self.changed(), [drop_in, file])
+        self.assertIn(OWN_KEY, (self.root / file).read_text())
+        self.assertEqual((self.root / file).stat().st_mode & 0o7777, 0o600)
+        self.assertNotIn(OWN_KEY, json.dumps(answer))
+        self.assertIn(f"- {self.work}/a/run/kms:{self.work}/a/run/kms\n", (self.root / drop_in).read_text())
+        self.assertIn("RESTART_PENDING", self.doctor(8)[1])
+        shown = self.expect(self.on("a", "config", "unwire", "--yes", "--force", "--root", self.root), 0)
+        self.assertIn("systemctl restart rke2-server", shown.stdout)
+        text = self.expect(self.on("a", "config", "wire", "--yes", "--root", self.root), 0).stdout
+        for words in ("secrets-encrypt no longer applies", "server/cred", "snapshots"):
+            self.assertIn(words, text)
+
+
+# This machine, with k3s on it.
+IN_ITS_PLACE = """
+mount -t tmpfs none /var/lib
+mount -t tmpfs none /usr/local/lib
+cp -r "$1/var/lib/rancher" /var/lib/
+mkdir -p /usr/local/lib/systemd/system
+printf '[Service]\\nExecStart=/usr/local/bin/k3s server --secrets-encryption\\n' >/usr/local/lib/systemd/system/k3s.service
+shift
+exec "$@"
+"""
+
+
+class OwnKeysMeanwhile(Hosts):
+    def founding(self):
+        return ["--provider", "aescbc"]
+
+    def test_a_key_that_the_distribution_made_stops_a_rotation(self):
+        """secrets-encrypt still rotates, though nobody reads its file: something may be written under what it made."""
+        self.lay_out("k3s")
+        enc = self.root / "enc.json"
+        self.expect(self.on("a", "config", "show", "--out", enc), 0)
+        Rancher.own(self, "var/lib/rancher/k3s", ("elsewhere", OWN_KEY))
+        spaces = "-m" if os.geteuid() == 0 else "-rm"
+
+        def prepare():
+            return subprocess.run(["unshare", spaces, "sh", "-ec", IN_ITS_PLACE, "sh", self.root, KEYTURN, "prepare",
+                                   "--force", "--yes", "--config", self.config_of("a"), "--encryption-config", enc, "-o", "json"],
+                                  capture_output=True, text=True, env=self.environment(), timeout=120)
+        text = enc.read_bytes()
+        self.expect(prepare(), 3, "REFUSED", "elsewhere")
+        self.assertEqual(enc.read_bytes(), text)
+        self.expect(self.on("a", "key", "import", "--type", "aescbc", "--name", "elsewhere", "--yes", stdin=OWN_KEY), 0)
+        self.expect(prepare(), 0)
+        self.assertNotEqual(enc.read_bytes(), text)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
