@@ -41,45 +41,104 @@ static void wire_done(struct wire *wire)
 
 /* ---- the EncryptionConfiguration ---- */
 
-static bool is_alone(struct wire *wire)
+/* Who else writes to the store. */
+enum others {
+    OTHERS_NONE,
+    OTHERS_READY, /* each has loaded the very file that this one is to have */
+    OTHERS_UNKNOWN,
+};
+
+/* This host's API server, by where it says that others find it; n: none of them. k3s does not say. */
+static size_t local_server(const struct wire *wire)
+{
+    const struct kt_apiservers *servers = wire->job.look->servers;
+    const struct kt_apiserver_flags *flags = &wire->job.host->flags;
+    const char *host = flags->values[KT_FLAG_ADVERTISE_ADDRESS];
+    const char *port = flags->values[KT_FLAG_SECURE_PORT];
+    char address[KT_HTTP_HOST_MAX + 24];
+    if (!host)
+        return servers->n == 1 ? 0 : servers->n;
+    bool is_v6 = strchr(host, ':') != NULL;
+    (void)snprintf(address, sizeof(address), "https://%s%.200s%s:%.8s", is_v6 ? "[" : "", host, is_v6 ? "]" : "",
+                   port ? port : "6443");
+    size_t i = 0;
+    while (i < servers->n && strcmp(servers->list[i].address, address) != 0)
+        i++;
+    return i;
+}
+
+static enum others find_others(struct wire *wire, const uint8_t hash[KT_HASH_LEN])
 {
     struct kt_look *look = wire->job.look;
     struct kt_error ignored = KT_ERROR_INIT;
-    return look && look->kube && kt_look_take(look, wire->job.described.info, NULL, &ignored) &&
-           look->facts.apis_complete && look->facts.n_apis == 1;
+    if (!look || !look->kube || !kt_look_take(look, wire->job.described.info, NULL, &ignored) ||
+        !look->facts.apis_complete || !look->servers)
+        return OTHERS_UNKNOWN;
+    size_t local = local_server(wire);
+    if (look->facts.n_apis == 1 && local == 0)
+        return OTHERS_NONE;
+    for (size_t i = 0; i < look->facts.n_apis; i++) {
+        const struct kt_facts_api *api = &look->facts.apis[i];
+        bool ready = api->reachable && api->hash_known && memcmp(api->hash, hash, KT_HASH_LEN) == 0;
+        if (i != local && !ready)
+            return OTHERS_UNKNOWN;
+    }
+    return OTHERS_READY;
+}
+
+static bool hash_of(const struct kt_secret *bytes, uint8_t ret[KT_HASH_LEN], struct kt_error *err)
+{
+    const struct kt_slice slice = KT_SLICE(kt_secret_view(bytes), kt_secret_len(bytes));
+    return kt_sha256(&slice, 1, ret, err);
+}
+
+static bool fail_alone(const char *what, struct kt_error *err)
+{
+    kt_fail(
+        err, KT_E_REFUSED,
+        "%.512s: there are several API servers, or some that cannot be seen, and the others could not read what this "
+        "one writes",
+        what);
+    return kt_error_hint(err, "--force, if this is the only one, or all others have the keys");
 }
 
 /* One that is there, and not read yet, must be what the keyring needs: it may be old. */
-static bool check_file(const struct wire *wire, const struct kt_wanted *wanted, struct kt_error *err)
+static bool check_file(struct wire *wire, const struct kt_wanted *wanted, struct kt_error *err)
 {
     struct kt_error why = KT_ERROR_INIT;
-    if (kt_config_covers(wanted, wire->wiring.file, &why))
-        return true;
-    kt_fail(err, KT_E_REFUSED, "%.512s is there, and is not what the keyring has: %.300s", wire->wiring.file,
-            why.message);
-    return kt_error_hint(err, "move it away, and a new one is made; or keyturn config diff --encryption-config FILE");
+    bool plain_first = false;
+    uint8_t hash[KT_HASH_LEN];
+    if (!kt_config_covers(wanted, wire->wiring.file, &plain_first, hash, &why)) {
+        kt_fail(err, KT_E_REFUSED, "%.512s is there, and is not what the keyring has: %.300s", wire->wiring.file,
+                why.message);
+        return kt_error_hint(err,
+                             "move it away, and a new one is made; or keyturn config diff --encryption-config FILE");
+    }
+    return plain_first || wire->job.host->own_encryption || wire->job.line.options.force ||
+           find_others(wire, hash) != OTHERS_UNKNOWN || fail_alone(wire->wiring.file, err);
 }
 
 /* One that an API server would write under before the others can read it must not come first. */
 static bool render(struct wire *wire, struct kt_error *err)
 {
     bool first = true;
-    bool alone = is_alone(wire);
+    uint8_t hash[KT_HASH_LEN];
     KT_CLEANUP(kt_wanted_free_p) struct kt_wanted *wanted = kt_wanted_new(wire->job.config, err);
     if (!wanted || !kt_own_keys_check(wire->job.host, wanted, &first, err))
         return false;
     if (!wire->makes_file)
         return !wire->wiring.makes_file || check_file(wire, wanted, err);
-    if (!alone && !first) {
-        kt_fail(
-            err, KT_E_REFUSED,
-            "expected the key that the distribution encrypts with to be the first of the keyring, found another: "
-            "with several API servers, or some that cannot be seen, the others could not read what this one writes");
-        return kt_error_hint(err, "begin with that key: keyturn init --provider, key import");
-    }
-    wire->plain_first = !alone && !wire->job.host->own_encryption;
-    return kt_rendered_get(wire->job.config, wire->plain_first ? KT_RENDERED_PLAIN_FIRST : KT_RENDERED_WHOLE,
-                           &wire->rendered, err);
+    if (!kt_rendered_get(wire->job.config, KT_RENDERED_WHOLE, &wire->rendered, err) ||
+        !hash_of(wire->rendered.text, hash, err))
+        return false;
+    if (find_others(wire, hash) != OTHERS_UNKNOWN)
+        return true;
+    if (wire->job.host->own_encryption)
+        return first || wire->job.line.options.force ||
+               fail_alone("the first key of the keyring is not the one that the distribution encrypts with", err);
+    wire->plain_first = true;
+    kt_rendered_done(&wire->rendered);
+    return kt_rendered_get(wire->job.config, KT_RENDERED_PLAIN_FIRST, &wire->rendered, err);
 }
 
 /* ---- what is to be done ---- */
@@ -93,6 +152,12 @@ static bool check_host(const struct wire *wire, struct kt_error *err)
     }
     if (job->no_keyring.code != KT_OK)
         return kt_error_copy(err, &job->no_keyring);
+    if (wire->in && !kt_host_job_answers(job)) {
+        kt_fail(err, KT_E_REFUSED,
+                "expected kms.uids in %.256s to have uid %u, under which kube-apiserver runs, found others",
+                job->config->path, (unsigned)job->host->pod.user);
+        return kt_error_hint(err, "add it there, keyturnd reads it at its next start; and see keyturnd-kms.socket");
+    }
     if (job->host->id != KT_DISTRO_KUBEADM || job->kubeadm || job->line.options.force)
         return true;
     kt_fail(err, KT_E_INCOMPLETE, "ConfigMap kubeadm-config must be changed too, and was not read: %.300s",
@@ -192,9 +257,8 @@ static bool note(struct wire *wire, struct kt_error *err)
     struct kt_outcome outcome;
     if (!wire->makes_file)
         return true;
-    const struct kt_slice text = KT_SLICE(kt_secret_view(wire->rendered.text), kt_secret_len(wire->rendered.text));
     const struct kt_member_edits edits = {.config_before = none, .config_after = hash};
-    return kt_sha256(&text, 1, hash, err) && kt_member_start(&wire->job.line.options, &member, err) &&
+    return hash_of(wire->rendered.text, hash, err) && kt_member_start(&wire->job.line.options, &member, err) &&
            kt_member_edit(&member, &edits, &outcome, err);
 }
 
@@ -213,14 +277,15 @@ static bool keep(const struct wire *wire, struct kt_error *err)
     return kt_file_replace(AT_FDCWD, path, kt_bytes_view(&wire->wiring.before), &file, err);
 }
 
-static bool is_as_it_was(const struct kt_wiring *wiring, struct kt_error *err)
+/* Nobody else wrote it since. */
+static bool is_still(const struct kt_wiring *wiring, const struct kt_bytes *bytes, struct kt_error *err)
 {
     const struct kt_file_rules rules = {.max = KT_POD_FILE_MAX, .owner = KT_ANY_UID};
     KT_CLEANUP_BYTES struct kt_bytes now = {.data = NULL};
     enum kt_file_state state = KT_FILE_ABSENT;
     if (!kt_file_read_if(AT_FDCWD, wiring->target, &rules, &now, &state, err))
         return false;
-    if (kt_slice_equal(kt_bytes_view(&now), kt_bytes_view(&wiring->before)))
+    if (kt_slice_equal(kt_bytes_view(&now), kt_bytes_view(bytes)))
         return true;
     kt_fail(err, KT_E_BUSY, "%s: another one changed it at the same time, and this one did not write it",
             wiring->target);
@@ -252,8 +317,8 @@ static bool write_all(struct wire *wire, struct kt_error *err)
         (wire->in && with && !kt_host_job_kubeadm_write(job, kubeadm, err)))
         return false;
     wire->changed = wire->changed || with;
-    if (wire->wiring.differs &&
-        (!keep(wire, err) || !is_as_it_was(&wire->wiring, err) || !put(&wire->wiring, &wire->wiring.after, err)))
+    if (wire->wiring.differs && (!keep(wire, err) || !is_still(&wire->wiring, &wire->wiring.before, err) ||
+                                 !put(&wire->wiring, &wire->wiring.after, err)))
         return false;
     wire->changed = true;
     return wire->in || !with || kt_host_job_kubeadm_write(job, kubeadm, err);
@@ -266,24 +331,7 @@ static bool hash_of_file(const struct wire *wire, uint8_t ret[KT_HASH_LEN], stru
     const struct kt_file_rules rules = {.max = KT_SECRET_MAX, .owner = KT_ANY_UID};
     KT_CLEANUP(kt_secret_free_p)
     struct kt_secret *bytes = kt_file_read_secret(AT_FDCWD, wire->wiring.file, &rules, err);
-    if (!bytes)
-        return false;
-    const struct kt_slice slice = KT_SLICE(kt_secret_view(bytes), kt_secret_len(bytes));
-    return kt_sha256(&slice, 1, ret, err);
-}
-
-/* This host's API server; n: it is not to be told from others. */
-static size_t local_server(const struct wire *wire)
-{
-    const struct kt_apiservers *servers = wire->job.look->servers;
-    const char *address = wire->job.host->flags.values[KT_FLAG_ADVERTISE_ADDRESS];
-    for (size_t i = 0; servers && address && i < servers->n; i++) {
-        const char *host = strstr(servers->list[i].address, "://");
-        size_t len = strlen(address);
-        if (host && strncmp(host + 3, address, len) == 0 && host[3 + len] == ':')
-            return i;
-    }
-    return servers && servers->n != 1 ? servers->n : 0;
+    return bytes && hash_of(bytes, ret, err);
 }
 
 static bool is_ready(struct wire *wire, const uint8_t hash[KT_HASH_LEN], struct kt_error *ret_why)
@@ -307,7 +355,11 @@ static bool is_ready(struct wire *wire, const uint8_t hash[KT_HASH_LEN], struct 
 static bool put_back(struct wire *wire, const struct kt_error *why, struct kt_error *err)
 {
     const char *text = kt_host_job_kubeadm_text(&wire->job);
-    bool back = put(&wire->wiring, &wire->wiring.before, err);
+    if (!wire->wiring.differs) {
+        kt_fail(err, KT_E_INCOMPLETE, "out of time: %.256s", why->message);
+        return kt_error_hint(err, "its log says why; keyturn doctor");
+    }
+    bool back = is_still(&wire->wiring, &wire->wiring.after, err) && put(&wire->wiring, &wire->wiring.before, err);
     if (!back) {
         (void)kt_error_prefix(err, "%.256s; and what it was could not be put back", why->message);
         return kt_error_hint(err, "it is kept in %.200s/" KEPT, wire->job.config->state_dir);
@@ -328,8 +380,8 @@ static bool wait_ready(struct wire *wire, struct kt_error *err)
     const struct kt_options *options = &wire->job.line.options;
     uint64_t end = kt_clock_monotonic_ns() + options->timeout_s * NS_PER_S;
     uint8_t hash[KT_HASH_LEN];
-    if (!wire->in || wire->job.host->distro->drop_ins || !wire->wiring.differs || !wire->job.look ||
-        !wire->job.look->kube)
+    if (!wire->in || wire->job.host->distro->drop_ins || (!wire->wiring.differs && !wire->makes_file) ||
+        !wire->job.look || !wire->job.look->kube)
         return true;
     if (!hash_of_file(wire, hash, err))
         return false;

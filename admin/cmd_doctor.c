@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KUBEADM_MAX 2u
+#define MORE_MAX 3u
 
 struct doctor {
     struct kt_host_job job;
     struct kt_host_encryption encryption;
     struct kt_host_findings *host;
-    struct kt_host_finding more[KUBEADM_MAX]; /* of what lies in the cluster */
+    struct kt_host_finding more[MORE_MAX]; /* of what lies in the cluster, and of keyturn.yaml */
     size_t n_more;
     struct kt_wiring wiring;
     struct kt_error no_wiring; /* KT_OK: what would change is known */
@@ -72,6 +72,9 @@ static bool examine(struct doctor *doctor, struct kt_error *err)
     if (!kt_wiring_plan(job->host, job->kms_socket, &doctor->wiring, &doctor->no_wiring) &&
         doctor->no_wiring.code != KT_E_REFUSED)
         return kt_error_copy(err, &doctor->no_wiring);
+    if (doctor->encryption.flag && !kt_host_job_answers(job))
+        add(doctor, true, "the daemon does not answer the user under which kube-apiserver runs (runAsUser)",
+            "kms.uids in keyturn.yaml, and systemctl restart keyturnd");
     return look_at_kubeadm(doctor, err);
 }
 
@@ -146,7 +149,7 @@ static void add_findings(json_t *list, const struct kt_host_finding *findings, s
         json_array_append_new(
             list,
             json_pack("{s:s,s:s,s:o,s:o}", "severity", findings[i].is_error ? "error" : "note", "name",
-                      findings[i].id == KT_HOST_FINDING_COUNT ? "KUBEADM_CONFIG" : kt_host_finding_name(findings[i].id),
+                      findings[i].id == KT_HOST_FINDING_COUNT ? "CONFIGURATION" : kt_host_finding_name(findings[i].id),
                       "message", kt_json_text(findings[i].message), "hint", kt_json_text(findings[i].hint)));
 }
 

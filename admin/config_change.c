@@ -301,7 +301,19 @@ bool kt_config_change_back(const struct kt_wanted *wanted, const char *state_dir
     return end(ret, err);
 }
 
-bool kt_config_covers(const struct kt_wanted *wanted, const char *file, struct kt_error *err)
+static bool is_plain_first(const struct kt_wanted *wanted, const struct kt_encconfig *config)
+{
+    for (size_t i = 0; i < config->n_entries; i++) {
+        const struct kt_encconfig_entry *entry = &config->entries[i];
+        if (kt_encconfig_holds(entry, wanted->items, wanted->n_items) &&
+            !entry->providers[0].types[KT_ENCCONFIG_IDENTITY])
+            return false;
+    }
+    return true;
+}
+
+bool kt_config_covers(const struct kt_wanted *wanted, const char *file, bool *ret_plain_first,
+                      uint8_t ret_hash[KT_HASH_LEN], struct kt_error *err)
 {
     KT_CLEANUP(kt_findings_done) struct kt_findings findings = {.n = 0};
     KT_CLEANUP_CONFIG_CHANGE struct kt_config_change change = {.before = NULL};
@@ -311,5 +323,6 @@ bool kt_config_covers(const struct kt_wanted *wanted, const char *file, struct k
         return false;
     if (!kt_encconfig_validate(config, true, &findings))
         return kt_fail(err, KT_E_CONFIG, "%s: kube-apiserver would not take it", file);
-    return covers_keyring(wanted, config, err);
+    *ret_plain_first = is_plain_first(wanted, config);
+    return covers_keyring(wanted, config, err) && hash(change.before, ret_hash, err);
 }

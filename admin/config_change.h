@@ -45,6 +45,7 @@ bool kt_config_change_is_noted(const struct kt_config_change *change, const stru
 bool kt_config_change_install(const struct kt_config_change *change, const char *state_dir,
                               struct kt_error *err) KT_MUST_CHECK;
 
-/* Whether kube-apiserver would take the file, and each list of it that has a key of the keyring has each of them. KT_OK
- * or the reason. */
-bool kt_config_covers(const struct kt_wanted *wanted, const char *file, struct kt_error *err) KT_MUST_CHECK;
+/* Whether kube-apiserver would take the file, and each list of it that has a key of the keyring has each of them.
+ * *ret_plain_first: in each such list identity comes first; ret_hash: of the file. */
+bool kt_config_covers(const struct kt_wanted *wanted, const char *file, bool *ret_plain_first,
+                      uint8_t ret_hash[KT_HASH_LEN], struct kt_error *err) KT_MUST_CHECK;

@@ -136,6 +136,18 @@ bool kt_host_job_open(struct kt_host_job *job, struct kt_error *err)
     return find_host(job, err) && find_cluster(job, err);
 }
 
+bool kt_host_job_answers(const struct kt_host_job *job)
+{
+    const struct kt_static_pod *pod = &job->host->pod;
+    if (!job->kms_socket || !job->config || !pod->has_user || job->config->kms_gids.n > 0)
+        return true;
+    for (size_t i = 0; i < job->config->kms_uids.n; i++) {
+        if (job->config->kms_uids.ids[i] == pod->user)
+            return true;
+    }
+    return false;
+}
+
 /* ---- kubeadm's configuration ---- */
 
 const char *kt_host_job_kubeadm_text(const struct kt_host_job *job)

@@ -32,6 +32,9 @@ void kt_host_job_parse(struct kt_host_job *job, int argc, char **argv);
 bool kt_host_job_open(struct kt_host_job *job, struct kt_error *err) KT_MUST_CHECK;
 void kt_host_job_done(struct kt_host_job *job);
 
+/* Whether the daemon answers the uid that kube-apiserver runs under (kms.uids; groups are not looked at). */
+bool kt_host_job_answers(const struct kt_host_job *job) KT_MUST_CHECK;
+
 /* kubeadm's ClusterConfiguration with what the wiring has, or without it. */
 bool kt_host_job_kubeadm(struct kt_host_job *job, const struct kt_wiring *wiring, bool in,
                          struct kt_error *err) KT_MUST_CHECK;

@@ -60,7 +60,7 @@ class Kubelet:
 
     def run(self):
         while not self.stopping.wait(0.1):
-            names = [path.name for path in self.folder.iterdir() if not path.name.startswith(".")]
+            names = [path.name for path in self.folder.iterdir() if not path.name.startswith(".")]  # as kubelet does
             text = self.manifest.read_text()
             if names != ["kube-apiserver.yaml"]:
                 raise AssertionError(f"kubelet would start {names}")
@@ -110,8 +110,8 @@ class Wiring(harness.Case):
         write_kubeconfig(cls.kubeconfig, [cls.api])
         cls.kept = {}
 
-    def keyturn(self, *words, timeout=400):
-        return self.daemon.keyturn(*words, "--root", self.root, "--kubeconfig", self.kubeconfig, timeout=timeout)
+    def keyturn(self, *words, root=None, timeout=400):
+        return self.daemon.keyturn(*words, "--root", root or self.root, "--kubeconfig", self.kubeconfig, timeout=timeout)
 
     def kubeadm(self):
         return self.api.client().get("/api/v1/namespaces/kube-system/configmaps/kubeadm-config")[1]["data"]["ClusterConfiguration"]
@@ -221,6 +221,44 @@ class Wiring(harness.Case):
         self.assertIn("encryption-provider-config", self.kubeadm())
         self.assertEqual(self.keyturn("doctor").exit, 0)
         proved("unwired and wired again, every secret is readable")
+
+
+    def test_7_a_node_that_joins(self):
+        """kubeadm join makes its manifest from kubeadm-config, so it is wired, and has no file: it gets the one that the others have,
+        and encrypts from its first write on."""
+        root, path = self.workspace.path / "second", self.workspace.path
+        api = ApiServer(harness.assets() / "kube-apiserver", path / "api2", self.etcd.url(), pathlib.Path("/none"), token=self.api.token)
+        api.port = harness.free_ports(1)[0]
+        kubelet = Kubelet(root, api)
+        kubelet.lay_out()
+        (root / str(self.daemon.dir)[1:]).parent.mkdir(parents=True)
+        (root / str(self.daemon.dir)[1:]).symlink_to(self.daemon.dir)
+        ours = [line for line in self.kubelet.manifest.read_text().splitlines() if "encryption-provider-config" in line]
+        text = kubelet.manifest.read_text().replace("    name: kube-apiserver\n", "\n".join(ours) + "\n    name: kube-apiserver\n")
+        one, other = self.kubelet.manifest.read_text(), self.before.decode()
+        for begin, end in (("    - mountPath: /etc/kubernetes/keyturn\n", "  volumes:\n"), ("  - hostPath:\n      path: /etc/kubernetes/keyturn\n", "")):
+            part = one[one.index(begin):one.index(end, one.index(begin)) if end else len(one)]
+            text = text.replace(end, part + end, 1) if end else text + part
+        self.assertNotIn("keyturn-config", other)
+        kubelet.manifest.write_text(text)
+        self.workspace.on_close(kubelet.stop)
+        kubelet.start()
+        wait_for("it cannot start without the file", lambda: kubelet.starts >= 2)
+        answer = self.keyturn("doctor", "-o", "json", root=root)
+        self.assertIn("CONFIG_ABSENT", [finding["name"] for finding in answer.json()["findings"]])
+        # Its certificate is made when it starts.
+        wait_for("its certificate is there", lambda: (api.dir / "apiserver.crt").exists())
+        write_kubeconfig(self.kubeconfig, [self.api, api])
+        answer = self.keyturn("config", "wire", "--yes", "-o", "json", "--api-server", f"https://127.0.0.1:{api.port}", root=root)
+        self.assertEqual((answer.exit, answer.json()["ready"]), (0, True), answer)
+        file = "etc/kubernetes/keyturn/encryption-config.yaml"
+        self.assertEqual((root / file).read_bytes(), (self.root / file).read_bytes())
+        name, value = "by-the-second", b"plaintext-of-the-second"
+        self.assertEqual(api.client().create_secret(name, value)[0], 201)
+        self.assertTrue(self.etcd.secret(name).startswith(b"k8s:enc:kms:v2:keyturn:"))
+        self.assertEqual(self.api.client().read_secret(name), value)
+        for name, value in self.kept.items():
+            self.assertEqual(api.client().read_secret(name), value)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -168,11 +169,22 @@ class Kubeadm(Hosts):
         self.assertEqual((path.read_bytes(), self.changed()), (text, [KUBEADM_FILE, MANIFEST]))
 
     def test_another_user(self):
-        manifest = self.root / MANIFEST
-        manifest.write_text(manifest.read_text().replace("  securityContext:\n", f"  securityContext:\n    runAsUser: {os.getuid() or 4321}\n", 1))
+        """It must be able to read the file, and to call the daemon."""
+        uid = os.getuid() or 4321
+        manifest, config = self.root / MANIFEST, self.config_of("a")
+        manifest.write_text(manifest.read_text().replace("  securityContext:\n", f"  securityContext:\n    runAsUser: {uid}\n", 1))
+        text = config.read_text()
+        if uid == 4321:
+            self.wire("--force", status=3, code="REFUSED", words="kms.uids")
+            self.assertEqual(self.changed(), [MANIFEST])
+            config.write_text(re.sub(r"(?m)^( +uids:).*$", r"\1 [0, 4321]", text))
+            self.assertNotEqual(config.read_text(), text)
         self.wire("--force")
-        self.assertEqual((self.root / KUBEADM_FILE).stat().st_uid, os.getuid() or 4321)
-        self.assertNotIn("CONFIG_UNREADABLE", self.doctor(8)[1])
+        self.assertEqual((self.root / KUBEADM_FILE).stat().st_uid, uid)
+        self.assertEqual(self.doctor(8)[1], ["SOCKET_ABSENT"])
+        (self.root / KUBEADM_FILE).chmod(0)
+        config.write_text(text)
+        self.assertEqual(self.doctor(8)[1], ["CONFIG_UNREADABLE", "SOCKET_ABSENT", *(["CONFIGURATION"] if uid == 4321 else [])])
 
     def test_cut_at_every_write(self):
         """kubelet never finds a second manifest, nor half of one."""
@@ -215,6 +227,14 @@ class Rancher(Hosts):
         self.assertEqual(self.changed(), [file])
         text = self.expect(self.on("a", "config", "wire", "--yes", "--root", self.root), 0).stdout
         self.assertIn("systemctl restart k3s\n", text)
+        # One that encrypts at once is for a cluster of one API server.
+        self.unwire()
+        (self.root / file).unlink()
+        self.expect(self.on("a", "config", "show", "--out", self.root / file), 0)
+        self.wire(status=3, code="REFUSED", words="the others could not read")
+        self.assertEqual(self.changed(), [file])
+        self.wire("--force")
+        self.assertEqual(self.changed(), [drop_in, file])
 
     def test_keys_of_the_distribution_are_taken_along(self):
         """RKE2 encrypts always: what it stored must stay readable, and other servers must read what this one writes."""
@@ -230,7 +250,7 @@ class Rancher(Hosts):
         self.lay_out("rke2")
         self.own("var/lib/rancher/rke2", ("own", OWN_KEY))
         self.import_key("own", OWN_KEY)
-        self.wire(status=3, code="REFUSED", words="to be the first of the keyring")
+        self.wire(status=3, code="REFUSED", words="is not the one that the distribution encrypts with")
         self.assertEqual(self.changed(), [])
         # As after a rotation to it.
         self.expect(self.on("a", "keyring", "offer", self.edit("a", "activate", self.info("a")["keys"][1]["id"])), 0)
