@@ -19,6 +19,8 @@
 #define LOOK_NS     (2 * NS_PER_S)
 #define ASK_DAEMON  5u
 #define OFFER_S     30u
+#define DESCRIBES   5u
+#define AGAIN_MS    100
 #define SIGNALS_MAX 3u
 
 static volatile sig_atomic_t interrupted;
@@ -44,28 +46,47 @@ static void catch_signals(void)
 
 /* ---- look ---- */
 
-static bool look(struct kt_rotation *r, struct kt_error *err)
+static bool describe(struct kt_rotation *r, struct kt_error *err)
 {
-    struct kt_error silent = KT_ERROR_INIT;
     struct kt_opener_request request = {.op = KT_OPENER_DESCRIBE};
-    r->look_ns = kt_clock_monotonic_ns();
     if (!kt_member_refresh(&r->job, err))
         return false;
     request.offered = kt_bytes_view(&r->job.state->current);
     kt_opener_answer_done(&r->described);
     r->described = (struct kt_opener_answer){.info = NULL};
-    if (!kt_opener_local(r->job.config, r->job.config->path, &request, &r->described, err))
-        return false;
-    KT_CLEANUP(kt_control_reply_free_p)
-    Keyturn__Control__V1__Reply *reply =
-        kt_control_ask(r->job.config, KT_CONTROL_STATUS, (struct kt_slice){.data = NULL}, ASK_DAEMON, &silent);
-    const Keyturn__Control__V1__Status *status = reply ? reply->status : NULL;
-    r->served = status && status->generation == r->described.info->generation;
-    if (!kt_look_take(r->look, r->described.info, status, err))
-        return false;
-    if (r->look->no_config.code == KT_OK)
-        return true;
-    return kt_error_copy(err, &r->look->no_config); /* what stands there is unknown, and part of every decision */
+    return kt_opener_local(r->job.config, r->job.config->path, &request, &r->described, err);
+}
+
+static bool is_newer(const Keyturn__Control__V1__Status *status, const struct kt_keyring_info *info)
+{
+    return status && (status->membership > info->membership ||
+                      (status->membership == info->membership && status->generation > info->generation));
+}
+
+/* The daemon of this node may be about to install what a command before this one, which was killed, has offered: what
+ * it serves then is newer than what was on the disk a moment ago. */
+static bool look(struct kt_rotation *r, struct kt_error *err)
+{
+    struct kt_error silent = KT_ERROR_INIT;
+    for (unsigned tries = 1;; tries++) {
+        r->look_ns = kt_clock_monotonic_ns();
+        if (!describe(r, err))
+            return false;
+        KT_CLEANUP(kt_control_reply_free_p)
+        Keyturn__Control__V1__Reply *reply =
+            kt_control_ask(r->job.config, KT_CONTROL_STATUS, (struct kt_slice){.data = NULL}, ASK_DAEMON, &silent);
+        const Keyturn__Control__V1__Status *status = reply ? reply->status : NULL;
+        if (is_newer(status, r->described.info) && tries < DESCRIBES) {
+            (void)poll(NULL, 0, AGAIN_MS);
+            continue;
+        }
+        r->served = status && status->generation == r->described.info->generation;
+        if (!kt_look_take(r->look, r->described.info, status, err))
+            return false;
+        if (r->look->no_config.code == KT_OK)
+            return true;
+        return kt_error_copy(err, &r->look->no_config); /* what stands there is unknown, and part of every decision */
+    }
 }
 
 static void decide(struct kt_rotation *r)

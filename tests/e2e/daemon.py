@@ -53,10 +53,10 @@ class Daemon:
         self.process = None
         self.held = []
 
-    def keyturn(self, *words, timeout=120):
+    def keyturn(self, *words, timeout=120, env=None):
         """Runs a keyturn command that takes --config."""
         run = subprocess.run([KEYTURN, *map(str, words), "--config", self.config], text=True, check=False,
-                             stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+                             stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, env={**os.environ, **(env or {})})
         return Answer(run)
 
     def init(self, *options):

@@ -4,11 +4,13 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import secrets
 import signal
 import subprocess
+import threading
 import time
 
 import harness
@@ -16,6 +18,7 @@ from cluster import Cluster, EncryptedObject, write_kubeconfig
 from daemon import Daemon
 from harness import BUILD, KEYTURN, proved, wait_for
 
+FAULT = BUILD / "tests/fault/libkt_kill_at_write.so"
 KEYS = "Active  Key Type  Name\n------  --------  ----\n"
 
 
@@ -39,11 +42,11 @@ class Rotation(harness.Case):
         write_kubeconfig(cls.kubeconfig, [cls.cluster.api])
         cls.kept = {}
 
-    def keyturn(self, *words, status=0, store=True):
+    def keyturn(self, *words, status=0, store=True, env=None):
         more = ["--kubeconfig", self.kubeconfig, "--encryption-config", self.config]
         if store:
             more += ["--etcd-endpoints", self.cluster.etcd.url()]
-        answer = self.daemon.keyturn(*words, *more, timeout=400)
+        answer = self.daemon.keyturn(*words, *more, timeout=400, env=env)
         self.assertEqual(answer.exit, status, repr(answer))
         self.assertNotIn(self.cluster.api.token, answer.stdout + answer.stderr)
         return answer
@@ -194,6 +197,99 @@ class Rotation(harness.Case):
         self.assertEqual(EncryptedObject(self.canary()).key_id, fresh)
         self.read_all()
         self.assertIn("Server Encryption Hashes: All hashes match\n", self.keyturn("status").stdout)
+
+
+    # Killed (-9) before each write of its own, and at times in between: the daemon writes, and kube-apiserver
+
+    def fault(self, at, do):
+        return {"LD_PRELOAD": str(FAULT), "KEYTURN_FAULT_PROGRAM": "keyturn,keyturn-opener", "KEYTURN_FAULT_AT": str(at),
+                "KEYTURN_FAULT_DO": do, "KEYTURN_FAULT_COUNT_FILE": str(self.workspace.path / "writes"),
+                "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
+
+    def writes(self, *words):
+        """How many it makes; it succeeds."""
+        counts = self.workspace.path / "writes"
+        counts.unlink(missing_ok=True)
+        self.keyturn(*words, env=self.fault(0, "count"))
+        return max(map(int, counts.read_text().split()))
+
+    def cut(self, at, *words):
+        """Killed before its at-th write, and again until the end."""
+        self.keyturn(*words, status=-signal.SIGKILL, env=self.fault(at, "kill"))
+        self.keyturn(*words)
+
+    def cut_after(self, seconds, *words):
+        """Killed then, wherever it is, if it has not ended; and again until the end."""
+        with self.rotating(*words) as run, contextlib.suppress(subprocess.TimeoutExpired):
+            run.communicate(timeout=seconds)
+        self.keyturn(*words)
+
+    @contextlib.contextmanager
+    def writers(self):
+        """Secrets are written and read all the while; each must be there as it was."""
+        stop, wrong, kept = threading.Event(), [], {}
+
+        def work(number):
+            client = self.cluster.api.client(keep=True)
+            for i in itertools.count():
+                if stop.is_set():
+                    break
+                name, value = f"writer-{number}-{i}", secrets.token_hex(16).encode()
+                status, answer = client.create_secret(name, value)
+                if status != 201:
+                    wrong.append(answer)
+                    break
+                kept[name] = value
+                read = f"writer-{number}-{secrets.randbelow(i + 1)}"
+                if client.read_secret(read) != kept[read]:
+                    wrong.append(read)
+                stop.wait(0.1)
+            client.close()
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(wrong, [])
+        self.assertGreater(len(kept), 20)
+        self.kept.update(kept)
+
+    def rotated(self, name, cut):
+        """A rotation that is cut ends with the new key in use."""
+        old = self.daemon.key_id()
+        self.keyturn("prepare", "--force", "--yes")
+        cut("rotate")
+        fresh = self.daemon.key_id()
+        self.assertNotEqual(fresh, old)
+        self.assertEqual(EncryptedObject(self.canary()).key_id, fresh)
+        self.assertEqual(self.store(name), fresh)
+
+    def test_7_killed_anywhere(self):
+        with self.writers():
+            self.keyturn("prepare", "--force", "--yes")
+            cancels = self.writes("prepare", "--cancel")
+            prepares = self.writes("prepare")
+            self.keyturn("prepare", "--cancel")
+            for at in range(1, prepares + 1):
+                self.cut(at, "prepare")
+                self.cut(1 + at % cancels, "prepare", "--cancel")
+            for step in range(1, 9):
+                self.cut_after(step * 0.05, "prepare")
+                self.cut_after(step * 0.05, "prepare", "--cancel")
+            self.keyturn("prepare")
+            rotates = self.writes("rotate")
+            for at in range(1, rotates + 1):
+                self.rotated(f"cut-{at}", lambda *words, at=at: self.cut(at, *words))
+            for step in range(1, 5):
+                self.rotated(f"cut-after-{step}", lambda *words, step=step: self.cut_after(step * 0.1, *words))
+        self.read_all()
+        self.assertEqual(self.daemon.keyturn("audit", "verify").exit, 0)
+        proved(f"prepare, prepare --cancel and rotate killed before each of their {prepares}, {cancels} and {rotates} writes and twenty times "
+               f"in between, and run again: {len(self.kept)} secrets of writers that went on all the while are as they were")
 
 
 if __name__ == "__main__":
