@@ -31,8 +31,8 @@ static void add(struct doctor *doctor, bool is_error, const char *message, const
 {
     struct kt_host_finding *finding = &doctor->more[doctor->n_more++];
     *finding = (struct kt_host_finding){.id = KT_HOST_FINDING_COUNT, .is_error = is_error};
-    (void)snprintf(finding->message, sizeof(finding->message), "%s", message);
-    (void)snprintf(finding->hint, sizeof(finding->hint), "%s", hint);
+    (void)snprintf(finding->message, sizeof(finding->message), "%.508s", message);
+    (void)snprintf(finding->hint, sizeof(finding->hint), "%.380s", hint);
 }
 
 static bool look_at_kubeadm(struct doctor *doctor, struct kt_error *err)

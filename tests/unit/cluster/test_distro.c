@@ -33,13 +33,13 @@ static const struct {
     {"kubeadm-wired", KT_DISTRO_KUBEADM, "/etc/kubernetes/admin.conf", "/etc/kubernetes/keyturn/encryption.yaml",
      KT_HOST_PATH_FOLDER, "/etc/kubernetes/keyturn/encryption.yaml", true, false, false, "https://127.0.0.1:2379",
      "/etc/kubernetes/pki/etcd/ca.crt", "/etc/kubernetes/pki/apiserver-etcd-client.crt",
-     "/etc/kubernetes/pki/apiserver-etcd-client.key", "", ""},
+     "/etc/kubernetes/pki/apiserver-etcd-client.key", "", "SOCKET_ABSENT"},
     {"k3s", KT_DISTRO_K3S, "/etc/rancher/k3s/k3s.yaml", NULL, KT_HOST_PATH_NONE, "", false, false, false,
      "unix://%R/var/lib/rancher/k3s/server/kine.sock", "", "", "", "", ""},
     {"k3s-etcd", KT_DISTRO_K3S, "/etc/rancher/k3s/k3s.yaml", "/etc/rancher/k3s/keyturn/encryption.yaml",
      KT_HOST_PATH_FOLDER, "/etc/rancher/k3s/keyturn/encryption.yaml", true, false, true, "https://127.0.0.1:2379",
      "/var/lib/rancher/k3s/server/tls/etcd/server-ca.crt", "/var/lib/rancher/k3s/server/tls/etcd/client.crt",
-     "/var/lib/rancher/k3s/server/tls/etcd/client.key", "/other", "OWN_ENCRYPTION"},
+     "/var/lib/rancher/k3s/server/tls/etcd/client.key", "/other", "OWN_ENCRYPTION SOCKET_ABSENT"},
     {"k3s-elsewhere", KT_DISTRO_K3S, "/etc/rancher/k3s/k3s.yaml", "/srv/k3s/server/cred/encryption-config.json",
      KT_HOST_PATH_FOLDER, "/srv/k3s/server/cred/encryption-config.json", true, true, true,
      "https://etcd-0.example:2379,https://etcd-1.example:2379", "/srv/etcd/ca.pem", "/srv/etcd/client.pem",
@@ -51,7 +51,7 @@ static const struct {
     {"rke2-wired", KT_DISTRO_RKE2, "/etc/rancher/rke2/rke2.yaml", "/keyturn/encryption.yaml", KT_HOST_PATH_FOLDER,
      "/etc/rancher/rke2/keyturn/encryption.yaml", true, false, true, "https://127.0.0.1:2379",
      "/var/lib/rancher/rke2/server/tls/etcd/server-ca.crt", "/var/lib/rancher/rke2/server/tls/etcd/client.crt",
-     "/var/lib/rancher/rke2/server/tls/etcd/client.key", "", "OWN_ENCRYPTION"},
+     "/var/lib/rancher/rke2/server/tls/etcd/client.key", "", "OWN_ENCRYPTION SOCKET_ABSENT"},
 };
 
 static char root[1024];
