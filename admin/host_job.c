@@ -27,6 +27,7 @@ const struct argp_option kt_host_options[] = {
     {0},
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type of kt_command_line.take */
 static error_t take(int key, char *arg, void *closure)
 {
     struct kt_host_job *job = closure;

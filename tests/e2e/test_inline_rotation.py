@@ -4,6 +4,7 @@
 goes by while they reload. What kube-apiserver's file and etcd hold at each step; a file that cannot be loaded."""
 
 import concurrent.futures
+import hashlib
 import json
 import os
 import secrets
@@ -40,6 +41,18 @@ class Side:
         self.kubeconfig = path / "kubeconfig"
         write_kubeconfig(self.kubeconfig, [self.cluster.api])
 
+        self.other = Daemon(path / "other").init()
+        workspace.on_close(self.other.kill)
+
+    def add_foreign(self):
+        """Another KMS plugin, behind all others."""
+        text = json.loads(self.config.read_text())
+        text["resources"][0]["providers"].append({"kms": {"apiVersion": "v2", "name": "foreign", "endpoint": f"unix://{self.other.socket}",
+                                                          "timeout": "3s"}})
+        fresh = self.config.with_name("fresh")
+        fresh.write_text(json.dumps(text, indent=2))
+        os.rename(fresh, self.config)
+
     def options(self):
         return ["--kubeconfig", self.kubeconfig, "--encryption-config", self.config, "--etcd-endpoints", self.cluster.etcd.url()]
 
@@ -54,7 +67,7 @@ class Side:
     def order(self):
         providers = json.loads(self.config.read_text())["resources"][0]["providers"]
         return [name for provider in providers for kind in provider
-                for name in ([key["name"] for key in provider[kind]["keys"]] if kind != "identity" else [kind])]
+                for name in ([key["name"] for key in provider[kind]["keys"]] if "keys" in provider[kind] else [kind])]
 
     def store(self):
         """What etcd holds of a new Secret."""
@@ -64,6 +77,9 @@ class Side:
             raise AssertionError(f"{status} {answer}")
         self.kept[name] = value
         return self.cluster.etcd.secret(name)
+
+    def hash(self):
+        return "sha256:" + hashlib.sha256(self.config.read_bytes()).hexdigest()
 
     def prefix(self, name):
         return f"k8s:enc:{self.kind}:v1:{name}:".encode()
@@ -132,20 +148,47 @@ class InlineRotation(harness.Case):
         self.shows("start", (True, 0))
         self.stored_under(0)
 
-    def test_3_prepare(self):
+    def test_3_put_back(self):
+        """Another plugin in the list is away, so kube-apiserver does not load what is written; what it had before comes back."""
+        for side in self.sides:
+            side.other.start()
+            side.add_foreign()
+        wait_for("both have loaded the file", lambda: all(
+            "All hashes match" in side.keyturn("status").stdout and
+            side.keyturn("status", "-o", "json").json()["apiServers"][0]["configHash"] == side.hash() for side in self.sides), RELOADED, 1)
+        before = {}
+        for side in self.sides:
+            before[side] = side.config.read_bytes()
+            side.other.kill()
+        runs = [subprocess.Popen([KEYTURN, "prepare", "--timeout", "150", "--config", side.daemon.config, *side.options(), "-o", "json"],
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for side in self.sides]
+        for side, run in zip(self.sides, runs):
+            self.workspace.on_close(run.kill)
+            wait_for("status says that the file was refused", lambda side=side: "could not load the file" in side.keyturn("status").stdout, 150, 1)
+            self.assertIn(str(side.other.socket), side.keyturn("status", "-o", "json").json()["apiServers"][0]["reloadFailure"])
+        for side, run in zip(self.sides, runs):
+            error = json.loads(run.communicate(timeout=300)[1].splitlines()[-1])["error"]
+            self.assertEqual((run.returncode, error["code"]), (4, "INCOMPLETE"), error)
+            self.assertIn("the previous config file was put back", error["message"])
+            self.assertEqual(side.config.read_bytes(), before[side])
+            side.other.start()
+        self.stored_under(0)
+        proved("a file that no API server could load is taken back, with the reason")
+
+    def test_4_prepare(self):
         self.succeeds("prepare completed successfully", "prepare")
         for side in self.sides:
             name = side.order()[1]
             self.assertRegex(name, f"^{side.kind}key-\\d{{4}}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ$")
             self.names[side].append(name)
-            self.assertEqual(side.order(), [*self.names[side], "identity"])
+            self.assertEqual(side.order(), [*self.names[side], "identity", "kms"])
         self.shows("prepare", (True, 0), (False, 1))
         self.stored_under(0)
         self.restart()
         self.shows("prepare", (True, 0), (False, 1))
         self.stored_under(0)
 
-    def test_4_rotate_killed_and_again(self):
+    def test_5_rotate_killed_and_again(self):
         """Killed (-9) as soon as the file is written; the same command goes on."""
         runs = [subprocess.Popen([KEYTURN, "rotate", "--config", side.daemon.config, *side.options()], stdin=subprocess.DEVNULL,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) for side in self.sides]
@@ -167,7 +210,7 @@ class InlineRotation(harness.Case):
             self.assertIn("does not rewrite it yet", answer.error()["message"])
         proved("prepare, rotate and restarts of kube-apiserver with aescbc and secretbox keys, as k3s tests them")
 
-    def test_5_a_file_that_cannot_be_loaded(self):
+    def test_6_a_file_that_cannot_be_loaded(self):
         """status tells, in kube-apiserver's own words; what was loaded before stays in force, and rollback mends it."""
         good = {}
         for side in self.sides:

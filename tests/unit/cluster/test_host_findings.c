@@ -10,10 +10,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SOCKET   "/run/keyturn/kms/kms.sock"
-#define MANIFEST "etc/kubernetes/manifests/kube-apiserver.yaml"
-#define CONFIG   "    - --encryption-provider-config=/etc/kubernetes/keyturn/encryption.yaml\n"
-#define RELOAD   "    - --encryption-provider-config-automatic-reload=true\n"
+#define SOCKET       "/run/keyturn/kms/kms.sock"
+#define SOCKET_BELOW "run/keyturn/kms/kms.sock"
+#define MANIFEST     "etc/kubernetes/manifests/kube-apiserver.yaml"
+#define CONFIG       "    - --encryption-provider-config=/etc/kubernetes/keyturn/encryption.yaml\n"
+#define RELOAD       "    - --encryption-provider-config-automatic-reload=true\n"
 
 static void make_folders(const struct scratch *s, const char *path)
 {
@@ -46,9 +47,9 @@ static void fixture(const char *path, struct kt_bytes *ret)
 /* The daemon's, under the root. */
 static void make_socket(const struct scratch *s)
 {
-    make_folders(s, SOCKET + 1);
-    (void)unlinkat(s->dir, SOCKET + 1, 0);
-    assert_int_equal(mknodat(s->dir, SOCKET + 1, S_IFSOCK | 0660, 0), 0);
+    make_folders(s, SOCKET_BELOW);
+    (void)unlinkat(s->dir, SOCKET_BELOW, 0);
+    assert_int_equal(mknodat(s->dir, SOCKET_BELOW, S_IFSOCK | 0660, 0), 0);
 }
 
 /* The manifest, with one text in place of another. */
@@ -140,11 +141,11 @@ static void test_socket(void **state)
 {
     const struct scratch *s = *state;
     lay_out(s, "kind: Pod", "kind: Pod");
-    assert_int_equal(unlinkat(s->dir, SOCKET + 1, 0), 0);
+    assert_int_equal(unlinkat(s->dir, SOCKET_BELOW, 0), 0);
     expect(s, "SOCKET_ABSENT", "cannot reach the daemon");
-    assert_int_equal(mkdirat(s->dir, SOCKET + 1, 0755), 0);
+    assert_int_equal(mkdirat(s->dir, SOCKET_BELOW, 0755), 0);
     expect(s, "SOCKET_FOLDER", "kubelet");
-    assert_int_equal(unlinkat(s->dir, SOCKET + 1, AT_REMOVEDIR), 0);
+    assert_int_equal(unlinkat(s->dir, SOCKET_BELOW, AT_REMOVEDIR), 0);
 }
 
 /* kubelet starts whatever is no dot file; what is no pod of kube-apiserver is nothing to us. */
