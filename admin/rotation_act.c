@@ -7,11 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Another one was faster: what was made here counts nowhere. */
-static bool fail_overtaken(struct kt_error *err)
+/* Another one was faster: what was made here counts nowhere, and what is next has to be seen anew. Again and again it
+ * is somebody else's affair. */
+static bool overtaken(struct kt_rotation *rotation, struct kt_error *err)
 {
     if (err->code != KT_E_KEYRING_STALE)
         return false;
+    if (++rotation->n_overtaken <= KT_ROTATION_OVERTAKEN_MAX) {
+        kt_error_clear(err);
+        return true;
+    }
     kt_fail(err, KT_E_BUSY, "another one changed the keyring at the same time, and this one changed nothing");
     return kt_error_hint(err, "keyturn status shows what it came to; keyturn audit who it was");
 }
@@ -25,11 +30,13 @@ static void note_generation(struct kt_rotation *rotation, const char *change, co
 }
 
 bool kt_rotation_write_edits(struct kt_rotation *rotation, const struct kt_member_edits *edits, const char *change,
-                             struct kt_error *err)
+                             bool *ret_wrote, struct kt_error *err)
 {
     struct kt_outcome outcome = {.changed = false};
-    if (!kt_member_edit(&rotation->job, edits, &outcome, err))
-        return fail_overtaken(err);
+    *ret_wrote = kt_member_edit(&rotation->job, edits, &outcome, err);
+    if (!*ret_wrote)
+        return overtaken(rotation, err);
+    rotation->n_overtaken = 0;
     note_generation(rotation, change, &outcome);
     return true;
 }
@@ -38,9 +45,10 @@ bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err)
 {
     const struct kt_next *next = &rotation->next;
     const struct kt_member_edits edits = {.list = next->edits, .n = next->n_edits};
-    if (!kt_rotation_write_edits(rotation, &edits, kt_recipe_text(next->recipe), err))
+    bool wrote = false;
+    if (!kt_rotation_write_edits(rotation, &edits, kt_recipe_text(next->recipe), &wrote, err))
         return false;
-    rotation->changed = rotation->changed || next->recipe != KT_RECIPE_REMEMBER;
+    rotation->changed = rotation->changed || (wrote && next->recipe != KT_RECIPE_REMEMBER);
     return true;
 }
 
@@ -64,12 +72,13 @@ static bool answers(const struct kt_rotation *rotation, const char *id)
     return false;
 }
 
-bool kt_rotation_forget(struct kt_rotation *rotation, bool *ret_wrote, struct kt_error *err)
+bool kt_rotation_forget(struct kt_rotation *rotation, bool *ret_again, struct kt_error *err)
 {
     const struct kt_keyring_info *info = rotation->described.info;
     struct kt_edit edits[KT_EDITS_MAX];
     size_t n = 0;
-    *ret_wrote = false;
+    bool wrote = false;
+    *ret_again = false;
     for (size_t i = 0; i < info->n_api_servers && n < KT_EDITS_MAX; i++) {
         const char *id = info->api_servers[i];
         if (!is_asked_for(rotation, id))
@@ -81,9 +90,9 @@ bool kt_rotation_forget(struct kt_rotation *rotation, bool *ret_wrote, struct kt
         edits[n] = (struct kt_edit){.kind = KT_EDIT_FORGET_API_SERVER};
         snprintf(edits[n++].name, sizeof(edits[0].name), "%s", id);
     }
-    *ret_wrote = n > 0 && !rotation->options->dry_run;
+    *ret_again = n > 0 && !rotation->options->dry_run;
     const struct kt_member_edits changes = {.list = edits, .n = n};
-    return !*ret_wrote || kt_rotation_write_edits(rotation, &changes, "forget API servers that are gone", err);
+    return !*ret_again || kt_rotation_write_edits(rotation, &changes, "forget API servers that are gone", &wrote, err);
 }
 
 bool kt_rotation_confirm(struct kt_rotation *rotation, struct kt_error *err)

@@ -45,13 +45,16 @@ static bool confirm(struct kt_rotation *rotation, const struct kt_config_change 
            (rotation->options->dry_run || kt_confirm(rotation->options, "Write it?", err));
 }
 
+/* *ret_wrote: false where another one was faster, and it is to be looked at again. */
 static bool write_change(struct kt_rotation *rotation, const struct kt_config_change *change, const char *what,
-                         struct kt_error *err)
+                         bool *ret_wrote, struct kt_error *err)
 {
     const struct kt_member_edits edits = {.config_before = change->hash_before, .config_after = change->hash_after};
-    if (!kt_config_change_is_noted(change, rotation->described.audit) &&
-        !kt_rotation_write_edits(rotation, &edits, what, err))
+    *ret_wrote = kt_config_change_is_noted(change, rotation->described.audit);
+    if (!*ret_wrote && !kt_rotation_write_edits(rotation, &edits, what, ret_wrote, err))
         return false;
+    if (!*ret_wrote)
+        return true;
     rotation->changed = true;
     if (!kt_config_change_install(change, rotation->job.config->state_dir, err))
         return false;
@@ -75,7 +78,8 @@ bool kt_rotation_config(struct kt_rotation *rotation, struct kt_error *err)
         return fail_same(&change, err);
     if (!confirm(rotation, &change, err))
         return false;
-    return rotation->options->dry_run || write_change(rotation, &change, "change the config file", err);
+    bool wrote = false;
+    return rotation->options->dry_run || write_change(rotation, &change, "change the config file", &wrote, err);
 }
 
 static bool is_refused(const struct kt_rotation *rotation)
@@ -104,6 +108,9 @@ bool kt_rotation_put_back(struct kt_rotation *rotation, bool *ret, struct kt_err
         return false;
     if (!is_as_looked_at(rotation, wanted, &change) || !change.differs)
         return true;
-    *ret = write_change(rotation, &change, "put the previous config file back", err);
-    return *ret;
+    bool wrote = false;
+    if (!write_change(rotation, &change, "put the previous config file back", &wrote, err))
+        return false;
+    *ret = wrote;
+    return wrote || kt_fail(err, KT_E_BUSY, "another one changed the keyring at the same time");
 }

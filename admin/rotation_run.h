@@ -14,6 +14,8 @@
 
 #define KT_ROTATION_TIMEOUT_S 300u
 #define KT_ROTATION_DONE_MAX  32u
+/* So often in a row another one may be faster. */
+#define KT_ROTATION_OVERTAKEN_MAX 5u
 
 /* What is shown while it waits: on a terminal one line that is written over, else a line every few seconds. */
 struct kt_progress {
@@ -60,6 +62,7 @@ struct kt_rotation {
     uint64_t begun_ns;
     uint64_t look_ns;       /* when the newest look began */
     unsigned canary_before; /* 1 + the API server that the last step was a canary through; 0: it was another step */
+    unsigned n_overtaken;   /* in a row */
     size_t n_done;
     struct kt_rotation_done done[KT_ROTATION_DONE_MAX];
     size_t n_plan; /* --dry-run */
@@ -74,15 +77,17 @@ int kt_rotation_lock(const struct kt_config *config, struct kt_error *err) KT_MU
 
 /* For rotation_run.c. */
 bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK; /* the edits of next */
-/* A generation with these edits, over the keyring that was looked at. */
+/* A generation with these edits, over the keyring that was looked at. *ret_wrote is false where another one was faster:
+ * look again. KT_E_BUSY: so it was again and again. */
 bool kt_rotation_write_edits(struct kt_rotation *rotation, const struct kt_member_edits *edits, const char *change,
-                             struct kt_error *err) KT_MUST_CHECK;
+                             bool *ret_wrote, struct kt_error *err) KT_MUST_CHECK;
 /* The config file as the keyring has it; with --dry-run what would change in it. */
 bool kt_rotation_config(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
 /* Where an API server says that it cannot load the file that this run wrote: the one before it, if nothing gets
  * unreadable by that. *ret: it was put back. */
 bool kt_rotation_put_back(struct kt_rotation *rotation, bool *ret, struct kt_error *err) KT_MUST_CHECK;
-bool kt_rotation_forget(struct kt_rotation *rotation, bool *ret_wrote, struct kt_error *err) KT_MUST_CHECK;
+/* *ret_again: something was to be written, so look again. */
+bool kt_rotation_forget(struct kt_rotation *rotation, bool *ret_again, struct kt_error *err) KT_MUST_CHECK;
 bool kt_rotation_confirm(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
 void kt_rotation_why(const struct kt_rotation *rotation, struct kt_error *ret); /* kt_rotation_explain, and more */
 void kt_progress_wait(struct kt_rotation *rotation);
