@@ -26,6 +26,7 @@ struct wire {
     bool in; /* wire, not unwire */
     struct kt_wiring wiring;
     bool plain_first; /* with identity in the first place */
+    bool takes_keys;  /* of the distribution's own */
     bool makes_file;  /* the EncryptionConfiguration is not there yet */
     struct kt_rendered rendered;
     bool changed;
@@ -141,6 +142,39 @@ static bool render(struct wire *wire, struct kt_error *err)
     return kt_rendered_get(wire->job.config, KT_RENDERED_PLAIN_FIRST, &wire->rendered, err);
 }
 
+/* ---- keys of the distribution's own ---- */
+
+static void show_keys(const struct kt_own_keys *keys)
+{
+    for (size_t i = 0; i < keys->n; i++)
+        fprintf(stderr, "key %s (%s) of the distribution: to be taken into the keyring\n", KT_PRINTABLE(keys->names[i]),
+                kt_key_type_text(keys->types[i]));
+}
+
+/* What is stored under them must stay readable. */
+static bool take_keys(struct wire *wire, struct kt_error *err)
+{
+    struct kt_host_job *job = &wire->job;
+    const struct kt_options *options = &job->line.options;
+    KT_CLEANUP(kt_member_done) struct kt_member_job member = {.config = NULL};
+    KT_CLEANUP_OWN_KEYS struct kt_own_keys keys = {.n = 0};
+    KT_CLEANUP(kt_wanted_free_p) struct kt_wanted *wanted = kt_wanted_new(job->config, err);
+    if (!wanted || !kt_own_keys_find(job->host, wanted, &keys, NULL, err))
+        return false;
+    wire->takes_keys = keys.n > 0;
+    if (keys.n == 0)
+        return true;
+    if (!options->json)
+        show_keys(&keys);
+    if (options->dry_run)
+        return true;
+    if (!kt_confirm(options, "Take them in?", err) || !kt_member_start(options, &member, err) ||
+        !kt_own_keys_import(&member, &keys, err))
+        return false;
+    wire->changed = true;
+    return kt_host_job_refresh(job, err);
+}
+
 /* ---- what is to be done ---- */
 
 static bool check_host(const struct wire *wire, struct kt_error *err)
@@ -181,12 +215,16 @@ static bool plan(struct wire *wire, struct kt_error *err)
     struct kt_host_job *job = &wire->job;
     if (!kt_host_job_open(job, err) || !check_force(wire, err) || !check_host(wire, err))
         return false;
+    if (wire->in && !take_keys(wire, err))
+        return false;
     bool planned = wire->in ? kt_wiring_plan(job->host, job->kms_socket, &wire->wiring, err)
                             : kt_wiring_plan_out(job->host, job->kms_socket, &wire->wiring, err);
     if (!planned || !kt_host_job_kubeadm(job, &wire->wiring, wire->in, err))
         return false;
     wire->makes_file = wire->in && access(wire->wiring.file, F_OK) != 0 && errno == ENOENT;
-    return !wire->in || render(wire, err);
+    if (!wire->in || (wire->takes_keys && job->line.options.dry_run))
+        return true; /* they would be in the file */
+    return render(wire, err);
 }
 
 static bool is_done(const struct wire *wire)

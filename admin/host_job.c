@@ -5,7 +5,9 @@
 #include "admin/text_diff.h"
 #include "base/printable.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KUBEADM       "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
@@ -57,6 +59,7 @@ void kt_host_job_done(struct kt_host_job *job)
     kt_look_free(job->look);
     kt_opener_answer_done(&job->described);
     free(job->config);
+    free(job->real_root);
 }
 
 /* ---- the host ---- */
@@ -95,7 +98,22 @@ static const char *socket_of(const struct kt_host_job *job)
         has_kms = has_kms || info->keys[i].type == KT_KEY_KMS;
     if (!has_kms)
         return NULL;
-    return job->config ? job->config->kms_socket : SOCKET;
+    const char *socket = job->config ? job->config->kms_socket : SOCKET;
+    size_t root = strlen(job->root);
+    /* As that host sees it. */
+    return strncmp(socket, job->root, root) == 0 && socket[root] == '/' ? socket + root : socket;
+}
+
+/* Without slashes at the end, links followed; "/" is this host. */
+static bool find_root(struct kt_host_job *job, struct kt_error *err)
+{
+    if (job->root[0] == '\0')
+        return true;
+    job->real_root = realpath(job->root, NULL);
+    if (!job->real_root)
+        return kt_fail_errno(err, errno == ENOENT ? KT_E_USAGE : KT_E_IO, "--root %s", job->root);
+    job->root = strcmp(job->real_root, "/") == 0 ? "" : job->real_root;
+    return true;
 }
 
 /* ---- the cluster ---- */
@@ -126,8 +144,20 @@ static bool find_cluster(struct kt_host_job *job, struct kt_error *err)
     return true;
 }
 
+bool kt_host_job_refresh(struct kt_host_job *job, struct kt_error *err)
+{
+    kt_opener_answer_done(&job->described);
+    job->described = (struct kt_opener_answer){.info = NULL};
+    if (!describe(job, err))
+        return false;
+    job->kms_socket = socket_of(job);
+    return true;
+}
+
 bool kt_host_job_open(struct kt_host_job *job, struct kt_error *err)
 {
+    if (!find_root(job, err))
+        return false;
     job->config = kt_options_config(&job->line.options, &job->no_config);
     if (!job->config)
         (void)kt_error_copy(&job->no_keyring, &job->no_config);

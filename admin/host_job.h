@@ -9,7 +9,8 @@
 
 struct kt_host_job {
     struct kt_command_line line;
-    const char *root;   /* --root; "": this host */
+    const char *root; /* --root, without a slash at its end; "": this host */
+    char *real_root;
     const char *distro; /* --distro; NULL: the one that is found */
     struct kt_config *config;
     struct kt_error no_config;         /* why there is none */
@@ -31,6 +32,8 @@ void kt_host_job_parse(struct kt_host_job *job, int argc, char **argv);
 /* Fails where there are two distributions, or where something that was named is not as it should be. */
 bool kt_host_job_open(struct kt_host_job *job, struct kt_error *err) KT_MUST_CHECK;
 void kt_host_job_done(struct kt_host_job *job);
+/* The keyring as it is now. */
+bool kt_host_job_refresh(struct kt_host_job *job, struct kt_error *err) KT_MUST_CHECK;
 
 /* Whether the daemon answers the uid that kube-apiserver runs under (kms.uids; groups are not looked at). */
 bool kt_host_job_answers(const struct kt_host_job *job) KT_MUST_CHECK;

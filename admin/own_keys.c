@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/own_keys.h"
 
+#include "admin/opener_local.h"
 #include "base/file.h"
+#include "keystore/key_name.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,17 +28,49 @@ static size_t find_item(const struct kt_wanted *wanted, const struct kt_encconfi
     return i;
 }
 
-static bool fail_unknown(const char *file, const struct kt_encconfig_key *key, enum kt_encconfig_type type,
-                         struct kt_error *err)
+void kt_own_keys_done(struct kt_own_keys *keys)
 {
-    kt_fail(err, KT_E_REFUSED, "%s: expected keys of the keyring alone, found %.128s, which it does not have", file,
-            key->name.text);
-    return kt_error_hint(err, "objects may be stored under it: keyturn key import --type %s --name %.128s takes it in",
-                         kt_encconfig_type_text(type), key->name.text);
+    for (size_t i = 0; i < keys->n; i++)
+        kt_secret_free(KT_TAKE_PTR(keys->bytes[i]));
+    keys->n = 0;
 }
 
-static bool check_entry(const char *file, const struct kt_encconfig_entry *entry, const struct kt_wanted *wanted,
-                        bool *ret_first, struct kt_error *err)
+static bool fail_name(const char *file, const char *name, const char *found, struct kt_error *err)
+{
+    kt_fail(err, KT_E_REFUSED, "%s: expected the key %.128s to be one that the keyring can have, found %s", file, name,
+            found);
+    return kt_error_hint(
+        err, "a key's name is a part of what is stored under it, and so cannot be another: begin with a new "
+             "keyring whose keys have other names");
+}
+
+static bool has_name(const struct kt_wanted *wanted, enum kt_encconfig_type type, const char *name)
+{
+    for (size_t i = 0; i < wanted->n_items; i++) {
+        if (wanted->items[i].type == type && strcmp(wanted->items[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool add_key(const char *file, const struct kt_wanted *wanted, const struct kt_encconfig_key *key,
+                    enum kt_encconfig_type type, struct kt_own_keys *ret, struct kt_error *err)
+{
+    const char *name = key->name.text;
+    if (has_name(wanted, type, name))
+        return fail_name(file, name, "another one of that name there", err);
+    if (!kt_key_name_valid(name) || strlen(name) > KT_NAME_MAX)
+        return fail_name(file, name, "a name that is too strange", err);
+    if (ret->n == KT_OWN_KEYS_MAX)
+        return kt_fail(err, KT_E_REFUSED, "%s: expected at most %u keys, found more", file, KT_OWN_KEYS_MAX);
+    ret->types[ret->n] = kt_key_type_parse(kt_encconfig_type_text(type));
+    (void)snprintf(ret->names[ret->n], sizeof(ret->names[0]), "%s", name);
+    ret->bytes[ret->n] = kt_encconfig_key_secret(key, err);
+    return ret->bytes[ret->n] && ++ret->n > 0;
+}
+
+static bool find_in_entry(const char *file, const struct kt_encconfig_entry *entry, const struct kt_wanted *wanted,
+                          struct kt_own_keys *ret, bool *ret_first, struct kt_error *err)
 {
     bool any = false;
     for (size_t i = 0; i < entry->n_providers; i++) {
@@ -44,8 +78,8 @@ static bool check_entry(const char *file, const struct kt_encconfig_entry *entry
             const struct kt_encconfig_keys *keys = &entry->providers[i].keys[type];
             for (size_t k = 0; entry->providers[i].types[type] && k < keys->n; k++) {
                 size_t item = find_item(wanted, &keys->items[k], type);
-                if (item == wanted->n_items)
-                    return fail_unknown(file, &keys->items[k], type, err);
+                if (item == wanted->n_items && !add_key(file, wanted, &keys->items[k], type, ret, err))
+                    return false;
                 *ret_first = any ? *ret_first : item == 0;
                 any = true;
             }
@@ -54,18 +88,24 @@ static bool check_entry(const char *file, const struct kt_encconfig_entry *entry
     return true;
 }
 
-bool kt_own_keys_check(const struct kt_host *host, const struct kt_wanted *wanted, bool *ret_first,
-                       struct kt_error *err)
+static void own_file(const struct kt_host *host, char ret[PATH_MAX])
+{
+    (void)snprintf(ret, PATH_MAX, "%.3000s%s", host->data_dir, host->distro->own_encryption_config + strlen("%D"));
+}
+
+bool kt_own_keys_find(const struct kt_host *host, const struct kt_wanted *wanted, struct kt_own_keys *ret,
+                      bool *ret_first, struct kt_error *err)
 {
     const struct kt_file_rules rules = {.max = KT_SECRET_MAX, .owner = KT_ANY_UID};
     KT_CLEANUP(kt_findings_done) struct kt_findings findings = {.n = 0};
     char file[PATH_MAX];
-    bool first = true;
-    if (ret_first)
-        *ret_first = true;
+    bool ignored = true;
+    bool *first = ret_first ? ret_first : &ignored;
+    ret->n = 0;
+    *first = true;
     if (!host || !host->own_encryption || !host->distro->own_encryption_config)
         return true;
-    (void)snprintf(file, sizeof(file), "%.3000s%s", host->data_dir, host->distro->own_encryption_config + strlen("%D"));
+    own_file(host, file);
     if (access(file, F_OK) != 0 && errno == ENOENT)
         return true;
     KT_CLEANUP(kt_secret_free_p) struct kt_secret *bytes = kt_file_read_secret(AT_FDCWD, file, &rules, err);
@@ -77,10 +117,45 @@ bool kt_own_keys_check(const struct kt_host *host, const struct kt_wanted *wante
     if (!config)
         return kt_error_prefix(err, "%s", file);
     for (size_t i = 0; i < config->n_entries; i++) {
-        if (!check_entry(file, &config->entries[i], wanted, &first, err))
+        if (!find_in_entry(file, &config->entries[i], wanted, ret, first, err))
             return false;
     }
-    if (ret_first)
-        *ret_first = first;
     return true;
+}
+
+bool kt_own_keys_check(const struct kt_host *host, const struct kt_wanted *wanted, bool *ret_first,
+                       struct kt_error *err)
+{
+    KT_CLEANUP_OWN_KEYS struct kt_own_keys missing = {.n = 0};
+    char file[PATH_MAX];
+    if (!kt_own_keys_find(host, wanted, &missing, ret_first, err))
+        return false;
+    if (missing.n == 0)
+        return true;
+    own_file(host, file);
+    kt_fail(err, KT_E_REFUSED, "%s: expected keys of the keyring alone, found %.128s, which it does not have", file,
+            missing.names[0]);
+    return kt_error_hint(err,
+                         "objects may be stored under it: keyturn config wire takes it in, then keyturn config apply");
+}
+
+bool kt_own_keys_import(const struct kt_member_job *job, const struct kt_own_keys *keys, struct kt_error *err)
+{
+    KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
+    struct kt_opener_request request;
+    struct kt_edit edits[KT_OWN_KEYS_MAX];
+    const struct kt_secret *imports[KT_OWN_KEYS_MAX];
+    struct kt_outcome outcome;
+    for (size_t i = 0; i < keys->n; i++) {
+        edits[i] = (struct kt_edit){.kind = KT_EDIT_IMPORT, .type = keys->types[i]};
+        (void)snprintf(edits[i].name, sizeof(edits[i].name), "%s", keys->names[i]);
+        imports[i] = keys->bytes[i];
+    }
+    kt_member_request(job, KT_OPENER_EDIT, &request);
+    request.edits = edits;
+    request.n_edits = keys->n;
+    request.imports = imports;
+    request.n_imports = keys->n;
+    return kt_opener_local(job->config, job->config->path, &request, &answer, err) &&
+           kt_member_install(job, kt_bytes_view(&answer.document), &outcome, err);
 }

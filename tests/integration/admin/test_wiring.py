@@ -101,6 +101,25 @@ class Doctor(Hosts):
         self.host("doctor", "--distro", "k8s", status=2, code="USAGE", words="k8s")
         self.host("doctor", "--distro", "k3s", status=2, code="CONFIG")
 
+    def test_names_of_the_root(self):
+        self.lay_out("kubeadm")
+        link = self.work / "link"
+        link.symlink_to(self.root)
+        said = [self.expect(self.on("a", "doctor", "--root", root, cwd=self.work), 0).stdout for root in (
+            self.root, f"{self.root}//", link, "host", "./host/../host/")]
+        self.assertEqual(said, said[:1] * 5)
+        self.expect(self.on("a", "doctor", "--root", self.work / "none", "-o", "json"), 2, "USAGE", "none")
+
+    def test_crlf(self):
+        self.lay_out("kubeadm")
+        manifest = self.root / MANIFEST
+        manifest.write_bytes(self.before[MANIFEST].replace(b"\n", b"\r\n"))
+        self.wire("--force")
+        self.assertNotIn(b"\n", manifest.read_bytes().replace(b"\r\n", b""))
+        self.assertTrue(self.doctor(8)[0]["wired"])
+        self.unwire()
+        self.assertEqual(manifest.read_bytes(), self.before[MANIFEST].replace(b"\n", b"\r\n"))
+
     def test_without_a_keyring(self):
         self.lay_out("k3s")
         run = self.keyturn("doctor", "--root", self.root, "--config", self.work / "none.yaml")
@@ -236,22 +255,26 @@ class Rancher(Hosts):
         self.wire("--force")
         self.assertEqual(self.changed(), [drop_in, file])
 
+    def test_a_key_that_only_bears_the_name(self):
+        """What is stored under the one cannot be read with the other."""
+        self.lay_out("rke2")
+        self.own("var/lib/rancher/rke2", ("aescbckey", OWN_KEY))
+        self.import_key("aescbckey", base64.b64encode(bytes(32)).decode())
+        self.wire("--force", status=3, code="REFUSED", words="another one of that name")
+        self.assertEqual((self.changed(), self.numbers("a")), ([], (1, 2)))
+
     def test_keys_of_the_distribution_are_taken_along(self):
         """RKE2 encrypts always: what it stored must stay readable, and other servers must read what this one writes."""
         self.lay_out("rke2")
-        self.own("var/lib/rancher/rke2", ("aescbckey", OWN_KEY))
-        own = self.before["var/lib/rancher/rke2/server/cred/encryption-config.json"]
-        self.wire(status=3, code="REFUSED", words="key import --type aescbc --name aescbckey")
-        self.import_key("aescbckey", base64.b64encode(bytes(32)).decode())
-        self.wire(status=3, code="REFUSED", words="does not have")  # of that name, with other bytes
-        self.assertEqual(self.changed(), [])
-
-    def test_the_first_key_of_the_distribution_stays_first(self):
-        self.lay_out("rke2")
-        self.own("var/lib/rancher/rke2", ("own", OWN_KEY))
-        self.import_key("own", OWN_KEY)
+        self.own("var/lib/rancher/rke2", ("own", OWN_KEY), ("older", base64.b64encode(bytes(32)).decode()))
+        run = self.expect(self.on("a", "config", "wire", "--dry-run", "--root", self.root), 0)
+        self.assertIn("key own (aescbc) of the distribution: to be taken into the keyring\n", run.stderr)
+        self.assertNotIn(OWN_KEY, run.stdout + run.stderr)
+        self.assertEqual((self.changed(), self.numbers("a")), ([], (1, 1)))
+        # They are in; but the first of the keyring is one that other servers lack.
         self.wire(status=3, code="REFUSED", words="is not the one that the distribution encrypts with")
-        self.assertEqual(self.changed(), [])
+        self.assertEqual((self.changed(), self.numbers("a")), ([], (1, 2)))
+        self.assertEqual([key["name"] for key in self.info("a")["keys"]][1:], ["own", "older"])
         # As after a rotation to it.
         self.expect(self.on("a", "keyring", "offer", self.edit("a", "activate", self.info("a")["keys"][1]["id"])), 0)
         answer = self.wire()
