@@ -3,19 +3,18 @@
 """config wire and config unwire on a control-plane node as kubeadm sets one up: a manifest, a kubelet that starts the real
 kube-apiserver from it, and ConfigMap kubeadm-config in the cluster. What etcd holds, and who can read it."""
 
-import json
 import pathlib
 import re
 import secrets
 import signal
 import threading
-import time
 
 import harness
-from cluster import ApiServer, Etcd, write_kubeconfig
+from cluster import ApiServer, EncryptedObject, Etcd, write_kubeconfig
 from daemon import Daemon
 from harness import proved, wait_for
 
+FILE = "etc/kubernetes/keyturn/encryption-config.yaml"
 KUBEADM = """apiServer:
   extraArgs:
   - name: authorization-mode
@@ -189,17 +188,40 @@ class Wiring(harness.Case):
         self.assertTrue(self.keyturn("config", "wire", "--yes", "-o", "json").json()["changed"])
         self.assertEqual((self.kubeadm(), self.kubelet.starts), (text, starts))
 
-    def test_5_rotation_of_what_is_wired(self):
+    def on_cluster(self, *words):
         """The file that was made is the one that the other commands change, and kube-apiserver sees through its mount."""
-        file = self.root / "etc/kubernetes/keyturn/encryption-config.yaml"
-        for command in ("prepare", "rotate"):
-            answer = self.daemon.keyturn(command, "--yes", "--kubeconfig", self.kubeconfig, "--encryption-config", file, "--etcd-endpoints",
-                                         self.etcd.url(), timeout=400)
-            self.assertEqual(answer.exit, 0, answer)
-        self.assertTrue(self.store()[1].startswith(b"k8s:enc:kms:v2:keyturn:"))
+        return self.daemon.keyturn(*words, "--kubeconfig", self.kubeconfig, "--encryption-config", self.root / FILE,
+                                   "--etcd-endpoints", self.etcd.url(), timeout=400)
+
+    def test_5_disable_and_enable(self):
+        for command, status, prefix in (("disable", "Disabled", b"k8s\0"), ("enable", "Enabled", b"k8s:enc:kms:v2:keyturn:")):
+            answer = self.on_cluster(command, "--yes", "-o", "json")
+            self.assertEqual(answer.exit, 2, answer)
+            self.assertIn("does not rewrite it yet", answer.error()["message"])
+            stored = self.store()[1]
+            self.assertTrue(stored.startswith(prefix), stored[:60])
+            self.all_readable()
+            answer = self.on_cluster("status")
+            mark = "*" if command == "enable" else " "
+            self.assertEqual(answer.stdout, f"Encryption Status: {status}\nCurrent Rotation Stage: start\nServer Encryption Hashes: All hashes "
+                                            f"match\n\nActive  Key Type  Name\n------  --------  ----\n {mark}      KMS-v2    kmskey\n\n")
+
+    def restart(self):
+        starts = self.kubelet.starts
+        self.api.server.stop(signal.SIGKILL)
+        wait_for("kubelet has started it again", lambda: self.kubelet.starts > starts)
+        self.again()
         self.all_readable()
 
-    def test_6_unwired_and_wired_again(self):
+    def test_6_rotation_of_what_is_wired(self):
+        for command in ("prepare", "rotate"):
+            answer = self.on_cluster(command, "--yes")
+            self.assertEqual((answer.exit, answer.stdout), (0, f"{command} completed successfully\n"), answer)
+            self.restart()
+            self.assertIn(f"Current Rotation Stage: {command}\nServer Encryption Hashes: All hashes match\n", self.on_cluster("status").stdout)
+            self.assertEqual(EncryptedObject(self.store()[1]).key_id, self.daemon.key_id())
+
+    def test_7_unwired_and_wired_again(self):
         """With encrypted objects in the store kube-apiserver does not come up then: so it says, and nothing is lost for good."""
         answer = self.keyturn("config", "unwire", "--yes", "-o", "json")
         self.assertEqual(answer.exit, 3, answer)
@@ -223,7 +245,7 @@ class Wiring(harness.Case):
         proved("unwired and wired again, every secret is readable")
 
 
-    def test_7_a_node_that_joins(self):
+    def test_8_a_node_that_joins(self):
         """kubeadm join makes its manifest from kubeadm-config, so it is wired, and has no file: it gets the one that the others have,
         and encrypts from its first write on."""
         root, path = self.workspace.path / "second", self.workspace.path
@@ -251,8 +273,7 @@ class Wiring(harness.Case):
         write_kubeconfig(self.kubeconfig, [self.api, api])
         answer = self.keyturn("config", "wire", "--yes", "-o", "json", "--api-server", f"https://127.0.0.1:{api.port}", root=root)
         self.assertEqual((answer.exit, answer.json()["ready"]), (0, True), answer)
-        file = "etc/kubernetes/keyturn/encryption-config.yaml"
-        self.assertEqual((root / file).read_bytes(), (self.root / file).read_bytes())
+        self.assertEqual((root / FILE).read_bytes(), (self.root / FILE).read_bytes())
         name, value = "by-the-second", b"plaintext-of-the-second"
         self.assertEqual(api.client().create_secret(name, value)[0], 201)
         self.assertTrue(self.etcd.secret(name).startswith(b"k8s:enc:kms:v2:keyturn:"))

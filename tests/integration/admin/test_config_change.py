@@ -228,6 +228,22 @@ class Apply(Changes):
         self.assertEqual(self.order(), ["aescbckey", "second", "identity"])
         self.assertIn("run it again", json.loads(run.stderr)["error"]["hint"])
 
+    def test_begun_together(self):
+        """However they fall: each says what it did, and the file is written once; the same for going back."""
+        self.behind()
+        first = self.enc.read_bytes()
+        for command, changed in ((["config", "apply"], "changed"), (["config", "rollback"], "changed")):
+            runs = [subprocess.Popen([KEYTURN, *command, "--config", self.config_of("a"), "--encryption-config", self.enc, *FORCED, "-o", "json"],
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment())
+                    for _ in range(4)]
+            ended = [(*run.communicate(timeout=PATIENCE), run.returncode) for run in runs]
+            for _, said, status in ended:
+                self.assertIn(status, (0, 5), said)
+            self.assertEqual(sum(json.loads(out)[changed] for out, _, status in ended if status == 0), 1)
+            self.assertEqual(self.order(), ["aescbckey", "second", "identity"] if command[1] == "apply" else ["aescbckey", "identity"])
+        self.assertEqual((self.enc.read_bytes(), len(self.config_lines())), (first, 2))
+        self.expect(self.verify("a"), 0)
+
     def test_no_file(self):
         self.expect(self.on("a", "config", "apply", "--yes", "-o", "json"), 2, "CONFIG", "--encryption-config")
         self.expect(self.on("a", "config", "apply", "--yes", "-o", "json", "--encryption-config", self.work / "none"), 1, "IO", "none")
