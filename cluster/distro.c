@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -56,11 +57,61 @@ void kt_host_free(struct kt_host *host)
 
 /* ---- what k3s and RKE2 are told ---- */
 
+#define DROP_INS_MAX 32u
+
 struct unit_files {
     char unit[PATH_MAX];
+    char drop_ins[DROP_INS_MAX][PATH_MAX];
+    const char *drop_in_list[DROP_INS_MAX + 1];
+    size_t n_drop_ins;
     char environments[KT_ARRAY_LEN(ENVIRONMENTS)][PATH_MAX];
     const char *list[KT_ARRAY_LEN(ENVIRONMENTS) + 1];
 };
+
+static const char *base_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static bool has_drop_in(const struct unit_files *files, const char *name)
+{
+    for (size_t i = 0; i < files->n_drop_ins; i++) {
+        if (strcmp(base_of(files->drop_ins[i]), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_drop_in(const char *name)
+{
+    size_t len = strlen(name);
+    return name[0] != '.' && len > 5 && strcmp(name + len - 5, ".conf") == 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(base_of(*(const char *const *)a), base_of(*(const char *const *)b));
+}
+
+/* Of one name, that of the folder that comes first counts; then they are read in the order of their names. */
+static void find_drop_ins(const struct kt_host *host, struct unit_files *ret)
+{
+    char name[PATH_MAX];
+    char folder[PATH_MAX];
+    for (size_t i = 0; i < KT_ARRAY_LEN(UNIT_FOLDERS); i++) {
+        (void)snprintf(name, sizeof(name), "%s/%s.service.d", UNIT_FOLDERS[i], host->distro->service);
+        KT_CLEANUP(closedir_p) DIR *dir = place(host, name, folder) ? opendir(folder) : NULL;
+        for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+            if (ret->n_drop_ins == DROP_INS_MAX || !is_drop_in(entry->d_name) || has_drop_in(ret, entry->d_name) ||
+                snprintf(ret->drop_ins[ret->n_drop_ins], PATH_MAX, "%.3500s/%s", folder, entry->d_name) >= PATH_MAX)
+                continue;
+            ret->drop_in_list[ret->n_drop_ins] = ret->drop_ins[ret->n_drop_ins];
+            ret->n_drop_ins++;
+        }
+    }
+    qsort(ret->drop_in_list, ret->n_drop_ins, sizeof(ret->drop_in_list[0]), compare_names);
+}
 
 static void find_unit(const struct kt_host *host, struct unit_files *ret)
 {
@@ -88,12 +139,14 @@ static bool read_rancher(struct kt_host *host, struct kt_error *err)
     if (!files)
         return kt_fail(err, KT_E_NOMEM, "no memory to look at this host");
     find_unit(host, files);
+    find_drop_ins(host, files);
     if (!place(host, host->distro->config, config))
         return kt_fail(err, KT_E_CONFIG, "the root is too long a name");
     const struct kt_rancher_places places = {.program = host->distro->name,
                                              .config = config,
                                              .root = host->root,
                                              .unit = files->unit[0] != '\0' ? files->unit : NULL,
+                                             .unit_drop_ins = files->drop_in_list,
                                              .environments = files->list};
     if (!kt_rancher_config_read(&places, &host->rancher, err))
         return false;

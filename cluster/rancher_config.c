@@ -280,15 +280,33 @@ static bool take_environment(const struct kt_rancher_places *places, struct kt_r
     return true;
 }
 
-static bool read_unit(const struct kt_rancher_places *places, struct unit *ret, struct kt_error *err)
+/* The last ExecStart= of the unit and of its drop-ins counts. */
+static bool take_exec_start(const char *file, struct kt_unit_words *ret, struct kt_error *err)
 {
     KT_CLEANUP(wipe_bytes) struct kt_bytes text = {.data = NULL};
     enum kt_file_state state = KT_FILE_ABSENT;
+    struct kt_unit_words words = {.n = 0};
+    if (!read_file(file, &text, &state, err) || !kt_unit_exec_start(kt_bytes_view(&text), &words, err))
+        return false;
+    if (words.n > 0) {
+        kt_unit_words_done(ret);
+        *ret = words;
+    } else {
+        kt_unit_words_done(&words);
+    }
+    return true;
+}
+
+static bool read_unit(const struct kt_rancher_places *places, struct unit *ret, struct kt_error *err)
+{
     if (!places->unit)
         return find_variable(places, "CONFIG_FILE", &ret->config, err);
-    if (!read_file(places->unit, &text, &state, err) || !kt_unit_exec_start(kt_bytes_view(&text), &ret->words, err) ||
-        !find_variable(places, "CONFIG_FILE", &ret->config, err))
+    if (!take_exec_start(places->unit, &ret->words, err) || !find_variable(places, "CONFIG_FILE", &ret->config, err))
         return false;
+    for (const char *const *file = places->unit_drop_ins; file && *file; file++) {
+        if (!take_exec_start(*file, &ret->words, err))
+            return false;
+    }
     for (size_t i = 0; i < ret->words.n && !ret->config; i++) {
         const char *name = ret->words.items[i] + strspn(ret->words.items[i], "-");
         size_t len = 0;

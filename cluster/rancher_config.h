@@ -33,11 +33,12 @@ void kt_rancher_config_done(struct kt_rancher_config *config);
 
 /* Where to look; names of files. */
 struct kt_rancher_places {
-    const char *program;             /* "k3s" or "rke2": its variables begin with it in capitals */
-    const char *config;              /* config.yaml, if neither the unit nor its environment names another */
-    const char *root;                /* before names that the unit gives; "": none */
-    const char *unit;                /* NULL: none was found */
-    const char *const *environments; /* files of the unit's environment; ends with NULL */
+    const char *program;              /* "k3s" or "rke2": its variables begin with it in capitals */
+    const char *config;               /* config.yaml, if neither the unit nor its environment names another */
+    const char *root;                 /* before names that the unit gives; "": none */
+    const char *unit;                 /* NULL: none was found */
+    const char *const *unit_drop_ins; /* in the order in which systemd reads them; ends with NULL; NULL: none */
+    const char *const *environments;  /* files of the unit's environment; ends with NULL */
 };
 /* KT_E_CONFIG, KT_E_IO, KT_E_PERMISSION. */
 bool kt_rancher_config_read(const struct kt_rancher_places *places, struct kt_rancher_config *ret,

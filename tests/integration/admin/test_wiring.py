@@ -255,6 +255,20 @@ class Rancher(Hosts):
         self.wire("--force")
         self.assertEqual(self.changed(), [drop_in, file])
 
+    def test_drop_ins_of_the_unit(self):
+        """The last ExecStart= counts, by names; of one name, the one in /etc."""
+        self.lay_out("k3s")
+        for folder, name, command in (("etc/systemd/system", "20-ours.conf", "/bin/k3s server --kube-apiserver-arg=encryption-provider-config=/srv/a"),
+                                      ("usr/lib/systemd/system", "20-ours.conf", "/bin/k3s server"),
+                                      ("usr/lib/systemd/system", "10-other.conf", "/bin/k3s server --data-dir /nowhere"),
+                                      ("etc/systemd/system", "30-not.txt", "/bin/k3s server")):
+            path = self.root / folder / "k3s.service.d" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"[Service]\nExecStart=\nExecStart={command}\n")
+        found, names = self.doctor(8)
+        self.assertEqual((found["encryptionConfig"], found["wired"]), (f"{self.root}/srv/a", False))
+        self.assertEqual(names, ["RELOAD_OFF", "CONFIG_ABSENT", "SOCKET_ABSENT"])
+
     def test_a_key_that_only_bears_the_name(self):
         """What is stored under the one cannot be read with the other."""
         self.lay_out("rke2")
