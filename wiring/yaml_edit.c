@@ -90,12 +90,16 @@ static size_t end_of(struct kt_slice text, const struct kt_source_node *node)
     return end + kt_edit_break_len(text, end);
 }
 
-/* Where the items of a block list, or the keys of a block mapping, begin in their lines. */
+/* Where the items of a block list, or the keys of a block mapping, begin in their lines. A byte order mark has no room.
+ */
 static size_t column_of(struct kt_slice text, const struct kt_source_node *node)
 {
+    static const uint8_t mark[] = {0xEF, 0xBB, 0xBF};
     const struct kt_source_node *first = node->items[0];
-    bool is_item = node->kind == KT_SOURCE_SEQUENCE;
-    return kt_edit_column(text, is_item && first->lead != KT_SOURCE_NONE ? first->lead : first->span.start);
+    size_t offset = first->lead != KT_SOURCE_NONE ? first->lead : first->span.start; /* "- item", "? key" */
+    bool behind_mark =
+        kt_edit_line_start(text, offset) == 0 && text.len >= sizeof(mark) && memcmp(text.data, mark, sizeof(mark)) == 0;
+    return kt_edit_column(text, offset) - (behind_mark ? sizeof(mark) : 0);
 }
 
 static void add_lines(struct kt_text *out, const char *lines, size_t column, const char *line_break)
@@ -146,6 +150,14 @@ static void add_keys(struct kt_text *out, kt_yaml_path path, size_t column, bool
     add_lines(out, lines, column + (lines[0] == '-' ? 0 : INDENT), line_break);
 }
 
+/* Keys can, items of a name cannot. */
+static bool can_be_made(kt_yaml_path path)
+{
+    while (*path && (*path)[0] != '[')
+        path++;
+    return !*path;
+}
+
 static bool append_to(const struct kt_source *source, const struct kt_source_node *node, kt_yaml_path path,
                       const struct kt_source_node *empty, const char *lines, struct kt_bytes *ret, struct kt_error *err)
 {
@@ -169,26 +181,59 @@ static bool append_to(const struct kt_source *source, const struct kt_source_nod
     return written;
 }
 
-bool kt_yaml_append(struct kt_slice text, kt_yaml_path path, const char *lines, struct kt_bytes *ret,
-                    struct kt_error *err)
+static bool append(const struct kt_source *source, kt_yaml_path path, const char *lines, struct kt_bytes *ret,
+                   struct kt_error *err)
 {
-    KT_CLEANUP(kt_source_free_p) struct kt_source *source = parse(text, err);
-    const struct kt_source_node *node = source ? kt_source_root(source) : NULL;
-    if (!node)
-        return false;
+    const struct kt_source_node *node = kt_source_root(source);
     for (; is_block(node); path++) {
         const struct kt_source_node *child = *path ? step(node, *path) : NULL;
         if (!*path && (node->kind == KT_SOURCE_SEQUENCE) != (lines[0] == '-'))
             return refuse(source, node, lines[0] == '-' ? "a list, found a mapping" : "a mapping, found a list", err);
-        if (!child && *path && (*path)[0] == '[')
+        if (!child && !can_be_made(path))
             return refuse(source, node, *path, err);
         if (!child)
             return append_to(source, node, path, NULL, lines, ret, err);
-        if (is_empty(child) && child->lead != KT_SOURCE_NONE && node->kind == KT_SOURCE_MAPPING)
+        if (is_empty(child) && child->lead != KT_SOURCE_NONE && node->kind == KT_SOURCE_MAPPING && can_be_made(path))
             return append_to(source, node, path, child, lines, ret, err);
         node = child;
     }
     return refuse(source, node, "a list or a mapping in block style, found something else", err);
+}
+
+/* How many items, or pairs, the path leads to. */
+static size_t count(const struct kt_source *source, kt_yaml_path path)
+{
+    const struct kt_source_node *node = kt_yaml_find(source, path);
+    return !node                              ? 0
+           : node->kind == KT_SOURCE_SEQUENCE ? node->n_items
+           : node->kind == KT_SOURCE_MAPPING  ? node->n_items / 2
+                                              : 0;
+}
+
+/* What came out is read again: an item that stands elsewhere than it was meant to is no change. */
+static bool verify(struct kt_slice after, kt_yaml_path path, size_t expected, struct kt_error *err)
+{
+    struct kt_error why = KT_ERROR_INIT;
+    KT_CLEANUP(kt_source_free_p) struct kt_source *source = kt_source_parse(after, NULL, &why);
+    if (source && count(source, path) == expected)
+        return true;
+    kt_fail(err, KT_E_REFUSED, "it cannot be changed without a risk for what else stands there");
+    return kt_error_hint(err, "%s", hint);
+}
+
+bool kt_yaml_append(struct kt_slice text, kt_yaml_path path, const char *lines, struct kt_bytes *ret,
+                    struct kt_error *err)
+{
+    KT_CLEANUP(kt_source_free_p) struct kt_source *source = parse(text, err);
+    struct kt_bytes after = {.data = NULL};
+    if (!source || !append(source, path, lines, &after, err))
+        return false;
+    if (!verify(kt_bytes_view(&after), path, count(source, path) + 1, err)) {
+        kt_bytes_done(&after);
+        return false;
+    }
+    *ret = after;
+    return true;
 }
 
 /* ---- cut ---- */
@@ -214,12 +259,10 @@ static bool cut_item(const struct kt_source *source, const struct kt_source_node
     return cut_lines(source, key->span.start, end_of(text, value->span.end > key->span.end ? value : key), ret, err);
 }
 
-bool kt_yaml_cut(struct kt_slice text, kt_yaml_path path, size_t index, struct kt_bytes *ret, struct kt_error *err)
+static bool cut(const struct kt_source *source, kt_yaml_path path, size_t index, struct kt_bytes *ret,
+                struct kt_error *err)
 {
-    KT_CLEANUP(kt_source_free_p) struct kt_source *source = parse(text, err);
-    const struct kt_source_node *node = source ? kt_yaml_find(source, path) : NULL;
-    if (!source)
-        return false;
+    const struct kt_source_node *node = kt_yaml_find(source, path);
     if (!node || !is_block(node))
         return refuse(source, node, "a list or a mapping in block style, found something else", err);
     size_t n = node->kind == KT_SOURCE_SEQUENCE ? node->n_items : node->n_items / 2;
@@ -229,4 +272,18 @@ bool kt_yaml_cut(struct kt_slice text, kt_yaml_path path, size_t index, struct k
     if (n > 1 || !parent || parent->kind != KT_SOURCE_MAPPING)
         return cut_item(source, node, index, ret, err);
     return cut_item(source, parent, node->index / 2, ret, err);
+}
+
+bool kt_yaml_cut(struct kt_slice text, kt_yaml_path path, size_t index, struct kt_bytes *ret, struct kt_error *err)
+{
+    KT_CLEANUP(kt_source_free_p) struct kt_source *source = parse(text, err);
+    struct kt_bytes after = {.data = NULL};
+    if (!source || !cut(source, path, index, &after, err))
+        return false;
+    if (!verify(kt_bytes_view(&after), path, count(source, path) - 1, err)) {
+        kt_bytes_done(&after);
+        return false;
+    }
+    *ret = after;
+    return true;
 }

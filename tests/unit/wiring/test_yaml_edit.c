@@ -89,6 +89,8 @@ static const struct {
     {"a:\n  k: v\n", "a", "- y\n", "expected a list, found a mapping"},
     {"a: &z\n- x\nb: *z\n", "b", "- y\n", "line 3"},
     {"a:\n- name: x\n", "a/[y]/k", "- y\n", "[y]"},
+    {"a: 1\n", "b/[y]/k", "- y\n", "b"},
+    {"a:\n  b: []\n", "a/b/[y]/k", "- y\n", "line 2"},
     {"a:\n- x\n---\nb: 1\n", "a", "- y\n", "one document"},
     {"", "a", "- y\n", "one document"},
 };
