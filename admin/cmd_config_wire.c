@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/printable.h"
+#include "cluster/host_findings.h"
 #include "keystore/kdf.h"
 
 #include <errno.h>
@@ -199,6 +200,23 @@ static bool check_host(const struct wire *wire, struct kt_error *err)
     return kt_error_hint(err, "without it the next kubeadm upgrade undoes the manifest; --force goes on");
 }
 
+/* kubelet runs both, and which one serves is chance. */
+static bool check_copies(const struct wire *wire, struct kt_error *err)
+{
+    KT_CLEANUP(kt_free_p) struct kt_host_findings *findings = calloc(1, sizeof(*findings));
+    if (!findings)
+        return kt_fail(err, KT_E_NOMEM, "out of memory");
+    if (!kt_host_findings(wire->job.host, NULL, findings, err))
+        return false;
+    for (size_t i = 0; i < findings->n; i++) {
+        if (findings->items[i].id != KT_FINDING_MANIFEST_COPY)
+            continue;
+        kt_fail(err, KT_E_REFUSED, "%s", findings->items[i].message);
+        return kt_error_hint(err, "%s", findings->items[i].hint);
+    }
+    return true;
+}
+
 static bool check_force(const struct wire *wire, struct kt_error *err)
 {
     if (wire->in || wire->job.line.options.force || wire->job.line.options.dry_run)
@@ -213,7 +231,7 @@ static bool check_force(const struct wire *wire, struct kt_error *err)
 static bool plan(struct wire *wire, struct kt_error *err)
 {
     struct kt_host_job *job = &wire->job;
-    if (!kt_host_job_open(job, err) || !check_force(wire, err) || !check_host(wire, err))
+    if (!kt_host_job_open(job, err) || !check_force(wire, err) || !check_host(wire, err) || !check_copies(wire, err))
         return false;
     if (wire->in && !take_keys(wire, err))
         return false;

@@ -110,12 +110,25 @@ static void print_finding(const struct kt_host_finding *finding)
         printf("  %s\n", KT_PRINTABLE(finding->hint));
 }
 
+/* Where they cannot be put into the file without changing how it is written. */
+static void print_parts(const struct kt_wiring *wiring)
+{
+    if (wiring->n_args > 0)
+        printf("what kube-apiserver is to be told:\n");
+    for (size_t i = 0; i < wiring->n_args; i++)
+        printf("  --%s=%s\n", wiring->args[i].name, KT_PRINTABLE(wiring->args[i].value));
+    for (size_t i = 0; i < wiring->n_mounts; i++)
+        printf("  the folder %s, mounted as %s%s\n", KT_PRINTABLE(wiring->mounts[i].host),
+               KT_PRINTABLE(wiring->mounts[i].inside), wiring->mounts[i].read_only ? ", read-only" : "");
+}
+
 static bool print_lines(const struct doctor *doctor, struct kt_error *err)
 {
     const struct kt_wiring *wiring = &doctor->wiring;
     const char *text = kt_host_job_kubeadm_text(&doctor->job);
     if (doctor->no_wiring.code != KT_OK) {
         printf("keyturn config wire would refuse: %s\n", KT_PRINTABLE(doctor->no_wiring.message));
+        print_parts(wiring);
         return true;
     }
     if (!wiring->differs && !doctor->job.kubeadm_differs)

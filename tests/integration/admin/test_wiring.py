@@ -163,6 +163,26 @@ class Kubeadm(Hosts):
         self.wire("--force")
         self.assertEqual(self.changed(), [KUBEADM_FILE, MANIFEST])
 
+    def test_what_cannot_be_edited(self):
+        """It is shown what is to be told, and nothing is written."""
+        manifest = self.root / MANIFEST
+        text = self.before[MANIFEST].decode()
+        first, last = text.index("  - command:"), text.index("    image:")
+        for changed in (text[:first] + "  - command: [kube-apiserver, --etcd-servers=https://127.0.0.1:2379]\n" + text[last:],
+                        json.dumps({"kind": "Pod", "spec": {"containers": [{"name": "kube-apiserver", "command": ["kube-apiserver"]}]}})):
+            manifest.write_text(changed)
+            self.wire("--force", status=3, code="REFUSED", words="block style")
+            self.assertEqual((manifest.read_text(), self.changed()), (changed, [MANIFEST]))
+            run = self.expect(self.on("a", "doctor", "--root", self.root), 0)
+            self.assertIn("would refuse", run.stdout)
+            self.assertIn("  --encryption-provider-config=/etc/kubernetes/keyturn/encryption-config.yaml\n", run.stdout)
+            self.assertIn("  the folder /etc/kubernetes/keyturn, mounted as /etc/kubernetes/keyturn, read-only\n", run.stdout)
+        manifest.write_text(text)
+        copy = manifest.with_name("kube-apiserver.yaml.bak")
+        copy.write_text(text)
+        self.wire("--force", status=3, code="REFUSED", words="second manifest")
+        self.assertEqual(manifest.read_text(), text)
+
     def test_asks(self):
         with Terminal(KEYTURN, "config", "wire", "--force", "--config", self.config_of("a"), "--root", self.root) as terminal:
             terminal.until(b"+    - --encryption-provider-config=")
