@@ -26,9 +26,9 @@ struct wire {
     struct kt_host_job job;
     bool in; /* wire, not unwire */
     struct kt_wiring wiring;
-    bool plain_first; /* with identity in the first place */
-    bool takes_keys;  /* of the distribution's own */
-    bool makes_file;  /* the EncryptionConfiguration is not there yet */
+    bool encrypts;   /* with the file as it is, or as it is made, kube-apiserver encrypts at once */
+    bool takes_keys; /* of the distribution's own */
+    bool makes_file; /* the EncryptionConfiguration is not there yet */
     struct kt_rendered rendered;
     bool changed;
     bool ready; /* kube-apiserver was seen to run so */
@@ -42,13 +42,6 @@ static void wire_done(struct wire *wire)
 }
 
 /* ---- the EncryptionConfiguration ---- */
-
-/* Who else writes to the store. */
-enum others {
-    OTHERS_NONE,
-    OTHERS_READY, /* each has loaded the very file that this one is to have */
-    OTHERS_UNKNOWN,
-};
 
 /* This host's API server, by where it says that others find it; n: none of them. k3s does not say. */
 static size_t local_server(const struct wire *wire)
@@ -69,23 +62,24 @@ static size_t local_server(const struct wire *wire)
     return i;
 }
 
-static enum others find_others(struct wire *wire, const uint8_t hash[KT_HASH_LEN])
+/* There are others, and each has loaded the very file that this one is to have. */
+static bool others_have(struct wire *wire, const uint8_t hash[KT_HASH_LEN])
 {
     struct kt_look *look = wire->job.look;
     struct kt_error ignored = KT_ERROR_INIT;
     if (!look || !look->kube || !kt_look_take(look, wire->job.described.info, NULL, &ignored) ||
         !look->facts.apis_complete || !look->servers)
-        return OTHERS_UNKNOWN;
-    size_t local = local_server(wire);
-    if (look->facts.n_apis == 1 && local == 0)
-        return OTHERS_NONE;
+        return false;
+    size_t local = local_server(wire), n = 0;
     for (size_t i = 0; i < look->facts.n_apis; i++) {
         const struct kt_facts_api *api = &look->facts.apis[i];
-        bool ready = api->reachable && api->hash_known && memcmp(api->hash, hash, KT_HASH_LEN) == 0;
-        if (i != local && !ready)
-            return OTHERS_UNKNOWN;
+        if (i == local)
+            continue;
+        if (!api->reachable || !api->hash_known || memcmp(api->hash, hash, KT_HASH_LEN) != 0)
+            return false;
+        n++;
     }
-    return OTHERS_READY;
+    return n > 0;
 }
 
 static bool hash_of(const struct kt_secret *bytes, uint8_t ret[KT_HASH_LEN], struct kt_error *err)
@@ -94,14 +88,14 @@ static bool hash_of(const struct kt_secret *bytes, uint8_t ret[KT_HASH_LEN], str
     return kt_sha256(&slice, 1, ret, err);
 }
 
-static bool fail_alone(const char *what, struct kt_error *err)
+static bool fail_first(const char *what, struct kt_error *err)
 {
     kt_fail(
         err, KT_E_REFUSED,
-        "%.512s: there are several API servers, or some that cannot be seen, and the others could not read what this "
-        "one writes",
+        "%.512s: other API servers could not read what this one writes, and if it does not come up so, it could not go "
+        "back",
         what);
-    return kt_error_hint(err, "--force, if this is the only one, or all others have the keys");
+    return kt_error_hint(err, "--force, if there is none that lacks the keys");
 }
 
 /* One that is there, and not read yet, must be what the keyring needs: it may be old. */
@@ -116,11 +110,13 @@ static bool check_file(struct wire *wire, const struct kt_wanted *wanted, struct
         return kt_error_hint(err,
                              "move it away, and a new one is made; or keyturn config diff --encryption-config FILE");
     }
-    return plain_first || wire->job.host->own_encryption || wire->job.line.options.force ||
-           find_others(wire, hash) != OTHERS_UNKNOWN || fail_alone(wire->wiring.file, err);
+    wire->encrypts = !plain_first;
+    return plain_first || wire->job.host->own_encryption || wire->job.line.options.force || others_have(wire, hash) ||
+           fail_first(wire->wiring.file, err);
 }
 
-/* One that an API server would write under before the others can read it must not come first. */
+/* A key is listed everywhere before it comes first anywhere (docs/rotation.md): so identity comes first, unless the
+ * others have the keys, or kube-apiserver encrypts already. */
 static bool render(struct wire *wire, struct kt_error *err)
 {
     bool first = true;
@@ -133,12 +129,10 @@ static bool render(struct wire *wire, struct kt_error *err)
     if (!kt_rendered_get(wire->job.config, KT_RENDERED_WHOLE, &wire->rendered, err) ||
         !hash_of(wire->rendered.text, hash, err))
         return false;
-    if (find_others(wire, hash) != OTHERS_UNKNOWN)
-        return true;
-    if (wire->job.host->own_encryption)
-        return first || wire->job.line.options.force ||
-               fail_alone("the first key of the keyring is not the one that the distribution encrypts with", err);
-    wire->plain_first = true;
+    wire->encrypts = others_have(wire, hash) || wire->job.host->own_encryption;
+    if (wire->encrypts)
+        return first || wire->job.line.options.force || others_have(wire, hash) ||
+               fail_first("the first key of the keyring is not the one that the distribution encrypts with", err);
     kt_rendered_done(&wire->rendered);
     return kt_rendered_get(wire->job.config, KT_RENDERED_PLAIN_FIRST, &wire->rendered, err);
 }
@@ -259,9 +253,7 @@ static bool show(const struct wire *wire, struct kt_error *err)
         return true;
     if (wire->makes_file)
         fprintf(stderr, "%s: to be made, as keyturn config show prints it%s\n", KT_PRINTABLE(wiring->file),
-                wire->plain_first ? ", but with identity in the first place: there may be API servers that cannot read "
-                                    "what is encrypted"
-                                  : "");
+                wire->encrypts ? "" : ", but with identity in the first place: nothing is encrypted yet");
     return (!wiring->differs || kt_host_job_diff(wiring->target, as, kt_bytes_view(&wiring->before),
                                                  kt_bytes_view(&wiring->after), stderr, err)) &&
            (!wire->job.kubeadm_differs || kt_host_job_diff("ConfigMap kubeadm-config", as, kt_slice_str(text),
@@ -415,6 +407,12 @@ static bool put_back(struct wire *wire, const struct kt_error *why, struct kt_er
         kt_fail(err, KT_E_INCOMPLETE, "out of time: %.256s", why->message);
         return kt_error_hint(err, "its log says why; keyturn doctor");
     }
+    if (wire->encrypts) {
+        kt_fail(err, KT_E_INCOMPLETE,
+                "out of time: %.256s. %.256s was not put back: objects may be stored under the keys already",
+                why->message, wire->wiring.target);
+        return kt_error_hint(err, "its log says why; keyturn doctor");
+    }
     bool back = is_still(&wire->wiring, &wire->wiring.after, err) && put(&wire->wiring, &wire->wiring.before, err);
     if (!back) {
         (void)kt_error_prefix(err, "%.256s; and what it was could not be put back", why->message);
@@ -481,8 +479,12 @@ static void print_next(const struct wire *wire)
                "its keys stay in clear in %s/server/cred, in the bootstrap data of the datastore, and in snapshots of "
                "it\n",
                host->distro->name, host->data_dir);
-    printf(
-        "then: keyturn doctor; on the other control-plane nodes: keyturn config wire; at last: keyturn config apply\n");
+    if (wire->encrypts)
+        printf("then: keyturn doctor; on the other control-plane nodes: keyturn config wire\n");
+    else
+        printf("then: on the other control-plane nodes, keyturn config wire; at last keyturn config apply, from which "
+               "on it "
+               "encrypts\n");
 }
 
 static bool print(const struct wire *wire, struct kt_error *err)

@@ -161,7 +161,11 @@ class Wiring(harness.Case):
         answer = self.keyturn("config", "wire", "--yes", "-o", "json")
         self.assertEqual(answer.exit, 0, answer)
         self.assertTrue(answer.json()["changed"] and answer.json()["ready"])
-        name, stored = self.store()
+        # Listed before first.
+        self.assertTrue(self.store()[1].startswith(b"k8s\0"))
+        answer = self.on_cluster("config", "apply", "--yes")
+        self.assertEqual((answer.exit, answer.stdout), (0, "config applied\n"), answer)
+        stored = self.store()[1]
         self.assertTrue(stored.startswith(b"k8s:enc:kms:v2:keyturn:"), stored[:60])
         self.all_readable()
         for line in ("  - name: encryption-provider-config\n    value: /etc/kubernetes/keyturn/encryption-config.yaml\n",

@@ -270,7 +270,7 @@ class Rancher(Hosts):
         self.unwire()
         (self.root / file).unlink()
         self.expect(self.on("a", "config", "show", "--out", self.root / file), 0)
-        self.wire(status=3, code="REFUSED", words="the others could not read")
+        self.wire(status=3, code="REFUSED", words="other API servers could not read")
         self.assertEqual(self.changed(), [file])
         self.wire("--force")
         self.assertEqual(self.changed(), [drop_in, file])
