@@ -50,7 +50,7 @@ static bool write_copy(const char *state_dir, const char *path, const char *suff
 {
     const struct kt_file_attrs folder = {.mode = 0700, .uid = KT_ANY_UID, .gid = (gid_t)-1};
     const struct kt_file_attrs file = {.mode = 0600, .uid = KT_ANY_UID, .gid = (gid_t)-1};
-    struct place place;
+    struct place place = {.folder = ""};
     char name[PATH_MAX + NAME_CAP];
     if (!find_place(state_dir, path, &place, err) || !kt_dir_make(AT_FDCWD, place.folder, &folder, err))
         return false;
@@ -128,7 +128,7 @@ bool kt_config_kept_find(const char *state_dir, const char *path, const struct k
     const struct kt_slice slice = KT_SLICE(kt_secret_view(now), kt_secret_len(now));
     struct search search = {.now = now, .ret = ret};
     uint8_t became[KT_HASH_LEN];
-    struct place place;
+    struct place place = {.folder = ""};
     char copy[PATH_MAX + NAME_MAX];
     *ret = (struct kt_config_kept){.bytes = NULL};
     if (!kt_sha256(&slice, 1, search.hash, err) || !find_place(state_dir, path, &place, err) ||
@@ -150,7 +150,7 @@ bool kt_config_kept_prune(const char *state_dir, const char *path, const uint8_t
 {
     KT_CLEANUP(closedir_p) DIR *folder = NULL;
     uint8_t other[KT_HASH_LEN];
-    struct place place;
+    struct place place = {.folder = ""};
     if (!find_place(state_dir, path, &place, err) || !open_folder(&place, &folder, err))
         return false;
     for (const struct dirent *entry = folder ? readdir(folder) : NULL; entry; entry = readdir(folder)) {
