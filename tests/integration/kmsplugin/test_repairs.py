@@ -195,6 +195,7 @@ class Notifications(Case):
         self.d.replace_program("keeper", self.d.bytes(os.path.join(BUILD, "tests", "stand_in_keeper")))
         self.d.start(wait=False)
         self.d.tells(lambda: self.d.heard("STATUS=bad MAINPID=1 STOPPING=1  end "), "the words in one line")
+        self.d.tells(lambda: self.d.heard("READY=1"), "it is ready as well")
         self.assertEqual({line.split("=")[0] for line in self.d.notified}, {"READY", "STATUS"})
 
     def test_a_configuration_that_forges_fields(self):
