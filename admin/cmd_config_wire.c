@@ -225,9 +225,7 @@ static bool check_force(const struct wire *wire, struct kt_error *err)
 static bool plan(struct wire *wire, struct kt_error *err)
 {
     struct kt_host_job *job = &wire->job;
-    if (!kt_host_job_open(job, err) || !check_force(wire, err) || !check_host(wire, err) || !check_copies(wire, err))
-        return false;
-    if (wire->in && !take_keys(wire, err))
+    if (!check_copies(wire, err) || (wire->in && !take_keys(wire, err)))
         return false;
     bool planned = wire->in ? kt_wiring_plan(job->host, job->kms_socket, &wire->wiring, err)
                             : kt_wiring_plan_out(job->host, job->kms_socket, &wire->wiring, err);
@@ -451,18 +449,27 @@ static bool wait_ready(struct wire *wire, struct kt_error *err)
     }
 }
 
+/* Before anything is looked at: what is decided then is for what stands there still. */
+static bool lock(struct wire *wire, int *ret_fd, struct kt_error *err)
+{
+    const struct kt_config *config = kt_host_job_config(&wire->job);
+    if (!config || wire->job.line.options.dry_run)
+        return true;
+    *ret_fd = kt_rotation_lock(config, err);
+    return *ret_fd >= 0;
+}
+
 static bool run(struct wire *wire, struct kt_error *err)
 {
-    KT_CLEANUP(kt_fd_close_p) int lock = -1;
-    const struct kt_options *options = &wire->job.line.options;
-    if (!plan(wire, err))
+    KT_CLEANUP(kt_fd_close_p) int fd = -1;
+    if (!lock(wire, &fd, err) || !kt_host_job_open(&wire->job, err) || !check_force(wire, err) ||
+        !check_host(wire, err) || !plan(wire, err))
         return false;
     if (is_done(wire))
         return true;
-    lock = options->dry_run ? -1 : kt_rotation_lock(wire->job.config, err);
-    if ((lock < 0 && !options->dry_run) || !confirm(wire, err))
+    if (!confirm(wire, err))
         return false;
-    return options->dry_run || (write_all(wire, err) && wait_ready(wire, err));
+    return wire->job.line.options.dry_run || (write_all(wire, err) && wait_ready(wire, err));
 }
 
 /* ---- what came of it ---- */
@@ -482,9 +489,8 @@ static void print_next(const struct wire *wire)
     if (wire->encrypts)
         printf("then: keyturn doctor; on the other control-plane nodes: keyturn config wire\n");
     else
-        printf("then: on the other control-plane nodes, keyturn config wire; at last keyturn config apply, from which "
-               "on it "
-               "encrypts\n");
+        printf("then: on the other control-plane nodes, keyturn config wire; at last keyturn config apply, on each: "
+               "from then on they encrypt, and it is done where it says so on the last\n");
 }
 
 static bool print(const struct wire *wire, struct kt_error *err)

@@ -154,12 +154,18 @@ bool kt_host_job_refresh(struct kt_host_job *job, struct kt_error *err)
     return true;
 }
 
+const struct kt_config *kt_host_job_config(struct kt_host_job *job)
+{
+    if (!job->config && job->no_config.code == KT_OK)
+        job->config = kt_options_config(&job->line.options, &job->no_config);
+    return job->config;
+}
+
 bool kt_host_job_open(struct kt_host_job *job, struct kt_error *err)
 {
     if (!find_root(job, err))
         return false;
-    job->config = kt_options_config(&job->line.options, &job->no_config);
-    if (!job->config)
+    if (!kt_host_job_config(job))
         (void)kt_error_copy(&job->no_keyring, &job->no_config);
     else if (!describe(job, &job->no_keyring))
         kt_opener_answer_done(&job->described);

@@ -29,6 +29,8 @@ extern const struct argp_option kt_host_options[];
 
 /* Parses the command line; the command's own error, and what cannot be found out, is told in *job. */
 void kt_host_job_parse(struct kt_host_job *job, int argc, char **argv);
+/* For what has to be done before the host is looked at, as its lock; NULL: see no_config. */
+const struct kt_config *kt_host_job_config(struct kt_host_job *job);
 /* Fails where there are two distributions, or where something that was named is not as it should be. */
 bool kt_host_job_open(struct kt_host_job *job, struct kt_error *err) KT_MUST_CHECK;
 void kt_host_job_done(struct kt_host_job *job);

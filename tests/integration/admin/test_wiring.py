@@ -3,6 +3,7 @@
 """doctor, config wire and config unwire on file trees as the three distributions lay them out, below a root of their own.
 tests/e2e/test_wiring.py has the cluster, and a kubelet that starts what is wired."""
 import base64
+import fcntl
 import json
 import os
 import pathlib
@@ -296,6 +297,16 @@ class Rancher(Hosts):
         self.import_key("aescbckey", base64.b64encode(bytes(32)).decode())
         self.wire("--force", status=3, code="REFUSED", words="another one of that name")
         self.assertEqual((self.changed(), self.numbers("a")), ([], (1, 2)))
+
+    def test_two_at_once(self):
+        """The second one looks at nothing that the first may be about to change, and writes no line about it."""
+        self.lay_out("k3s")
+        with open(self.state_of("a") / "rotation.lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.wire(status=5, code="BUSY")
+            self.host("config", "wire", "--dry-run")
+        self.assertEqual(self.changed(), [])
+        self.assertEqual(self.numbers("a"), (1, 1))
 
     def test_keys_of_the_distribution_are_taken_along(self):
         """RKE2 encrypts always: what it stored must stay readable, and other servers must read what this one writes."""
