@@ -7,7 +7,20 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { OPTION_CANCEL = 0x200, OPTION_FORGET, OPTION_STRICT };
+enum {
+    OPTION_CANCEL = 0x200,
+    OPTION_FORGET,
+    OPTION_STRICT,
+    OPTION_SKIP,
+    OPTION_ACCEPT,
+    OPTION_NAMESPACE,
+    OPTION_RESOURCE,
+    OPTION_CONCURRENCY,
+    OPTION_RATE,
+};
+
+#define CONCURRENCY_MAX 256ul
+#define RATE_MAX        1000000ul
 
 #define FORGET                                                                           \
     {                                                                                    \
@@ -24,6 +37,23 @@ static const struct argp_option enable_options[] = {
     {.name = "strict",
      .key = OPTION_STRICT,
      .doc = "Take identity out of the list in the end: nothing in clear is read any more"},
+    FORGET,
+    {0},
+};
+
+#define PACE                                                                                            \
+    {.name = "concurrency", .key = OPTION_CONCURRENCY, .arg = "N", .doc = "Requests at once, at most"}, \
+        {.name = "max-rate", .key = OPTION_RATE, .arg = "N", .doc = "Objects a second, at most"},       \
+        {.name = "skip", .key = OPTION_SKIP, .doc = "Old keys stay as they are: none retires"},         \
+    {                                                                                                   \
+        .name = "accept-plaintext", .key = OPTION_ACCEPT,                                               \
+        .doc = "Rewrite what is in clear where encryption had been finished, too"                       \
+    }
+static const struct argp_option rotate_keys_options[] = {PACE, FORGET, {0}};
+static const struct argp_option reencrypt_options[] = {
+    PACE,
+    {.name = "namespace", .key = OPTION_NAMESPACE, .arg = "NAME", .doc = "Only objects of this one; nothing retires"},
+    {.name = "resource", .key = OPTION_RESOURCE, .arg = "KIND", .doc = "Only these (secrets, ...); nothing retires"},
     FORGET,
     {0},
 };
@@ -56,6 +86,42 @@ static error_t take_enable(int key, char *arg, void *closure)
         return take_forget(key, arg, closure);
     asked->order.strict = true;
     return 0;
+}
+
+static error_t take_number(const char *arg, unsigned long max, unsigned *ret)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long value = strtoul(arg, &end, 10);
+    if (errno || end == arg || *end || arg[0] == '-' || value == 0 || value > max)
+        return EINVAL;
+    *ret = (unsigned)value;
+    return 0;
+}
+
+static error_t take_reencrypt(int key, char *arg, void *closure)
+{
+    struct kt_rotation_order *asked = closure;
+    switch (key) {
+    case OPTION_SKIP:
+        asked->order.skip = true;
+        return 0;
+    case OPTION_ACCEPT:
+        asked->order.accept_plaintext = true;
+        return 0;
+    case OPTION_NAMESPACE:
+        asked->namespace = arg;
+        return 0;
+    case OPTION_RESOURCE:
+        asked->resource = arg;
+        return 0;
+    case OPTION_CONCURRENCY:
+        return take_number(arg, CONCURRENCY_MAX, &asked->concurrency);
+    case OPTION_RATE:
+        return take_number(arg, RATE_MAX, &asked->max_rate);
+    default:
+        return take_forget(key, arg, closure);
+    }
 }
 
 /* A step of the plan in words: what is written, or what is waited for. */
@@ -123,6 +189,8 @@ static bool print_json(const struct kt_rotation *rotation, struct kt_error *err)
         json_object_set_new(value, "served", json_boolean(rotation->served));
         json_object_set_new(value, "generations", done_json(rotation));
         json_object_set_new(value, "forced", forced_json(rotation));
+        json_object_set_new(value, "rewritten", json_integer((json_int_t)rotation->n_rewritten));
+        json_object_set_new(value, "leftOver", rotation->left ? json_incref(rotation->left) : json_array());
         if (rotation->options->dry_run)
             json_object_set_new(value, "plan", plan_json(rotation));
     }
@@ -135,9 +203,23 @@ static bool print(const struct kt_rotation *rotation, struct kt_error *err)
         return print_json(rotation, err);
     if (rotation->options->dry_run)
         print_plan(rotation);
+    else if (rotation->narrowed_end)
+        puts("what was asked for is rewritten; nothing retires");
     else
         puts(kt_rotation_success(rotation->order.kind));
     return kt_output_done(err);
+}
+
+/* What could not be rewritten is told, whatever the command ended with. */
+static void print_left(const struct kt_rotation *rotation)
+{
+    struct kt_error ignored = KT_ERROR_INIT;
+    if (json_array_size(rotation->left) == 0)
+        return;
+    if (rotation->options->json)
+        (void)!print_json(rotation, &ignored);
+    else
+        kt_rotation_print_left(rotation);
 }
 
 static int run(struct kt_command_line *line, const struct kt_rotation_order *asked, int argc, char **argv)
@@ -151,6 +233,8 @@ static int run(struct kt_command_line *line, const struct kt_rotation_order *ask
         return kt_print_error(&line->options, &err);
     }
     bool done = kt_rotation_run(&line->options, asked, rotation, &err) && print(rotation, &err);
+    if (!done)
+        print_left(rotation);
     kt_rotation_end(rotation);
     return done ? 0 : kt_print_error(&line->options, &err);
 }
@@ -178,12 +262,25 @@ int kt_command_rotate(int argc, char **argv)
 
 int kt_command_reencrypt(int argc, char **argv)
 {
-    return run_plain("reencrypt", KT_ORDER_REENCRYPT, argc, argv);
+    struct kt_rotation_order asked = {.order.kind = KT_ORDER_REENCRYPT};
+    struct kt_command_line line = {
+        .command = kt_command_find("reencrypt"), .own = reencrypt_options, .take = take_reencrypt, .closure = &asked};
+    return run(&line, &asked, argc, argv);
 }
 
 int kt_command_rotate_keys(int argc, char **argv)
 {
-    return run_plain("rotate-keys", KT_ORDER_ROTATE_KEYS, argc, argv);
+    struct kt_rotation_order asked = {.order.kind = KT_ORDER_ROTATE_KEYS};
+    struct kt_command_line line = {.command = kt_command_find("rotate-keys"),
+                                   .own = rotate_keys_options,
+                                   .take = take_reencrypt,
+                                   .closure = &asked};
+    return run(&line, &asked, argc, argv);
+}
+
+int kt_command_retire(int argc, char **argv)
+{
+    return run_plain("retire", KT_ORDER_RETIRE, argc, argv);
 }
 
 int kt_command_enable(int argc, char **argv)

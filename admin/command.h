@@ -56,6 +56,7 @@ int kt_command_prepare(int argc, char **argv);
 int kt_command_rotate(int argc, char **argv);
 int kt_command_reencrypt(int argc, char **argv);
 int kt_command_rotate_keys(int argc, char **argv);
+int kt_command_retire(int argc, char **argv);
 int kt_command_enable(int argc, char **argv);
 int kt_command_disable(int argc, char **argv);
 int kt_command_config_apply(int argc, char **argv);
@@ -86,6 +87,7 @@ int kt_command_config_diff(int argc, char **argv);
 int kt_command_config_wire(int argc, char **argv);
 int kt_command_config_unwire(int argc, char **argv);
 int kt_command_doctor(int argc, char **argv);
+int kt_command_census(int argc, char **argv);
 int kt_command_version(int argc, char **argv);
 
 /* A command's own options, arguments and help, over the common options. */

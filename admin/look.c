@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/look.h"
 
+#include "admin/census.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -26,7 +27,9 @@ void kt_look_free(struct kt_look *look)
     if (!look)
         return;
     free(look->servers);
-    kt_etcd_free(look->etcd);
+    kt_census_free(look->census);
+    kt_stored_rules_done(&look->rules);
+    kt_store_free(look->store);
     kt_kube_free(look->kube);
     kt_host_free(look->host);
     free(look);
@@ -79,7 +82,7 @@ bool kt_look_take(struct kt_look *look, const struct kt_keyring_info *info, cons
     look->info = info;
     look->facts = (struct kt_facts){
         .keyring = info,
-        .store.accessible = look->etcd != NULL,
+        .rewrite = look->rewrite,
         .now = kt_clock_real_s(),
         .now_mono = kt_clock_monotonic_ns(),
     };
@@ -87,6 +90,7 @@ bool kt_look_take(struct kt_look *look, const struct kt_keyring_info *info, cons
     if (!kt_look_config(look, err))
         return false;
     kt_look_servers(look);
+    kt_census_facts(look, &look->facts.store);
     return true;
 }
 

@@ -11,10 +11,11 @@
 #pragma once
 
 #include "admin/command.h"
+#include "admin/stored.h"
 #include "cluster/apiservers.h"
 #include "cluster/canary.h"
 #include "cluster/distro.h"
-#include "cluster/etcd.h"
+#include "cluster/store.h"
 #include "proto/control.pb-c.h"
 #include "rotation/facts.h"
 #include "rotation/rotation.h"
@@ -41,8 +42,7 @@ struct kt_look {
     const struct kt_config *config;
     struct kt_host *host;           /* NULL: no distribution is here */
     struct kt_kube *kube;           /* NULL: no kubeconfig */
-    struct kt_etcd *etcd;           /* NULL: the store cannot be asked */
-    char prefix[1024];              /* of keys in the store; "": the default */
+    struct kt_store *store;         /* NULL: it cannot be asked */
     char config_file[PATH_MAX];     /* "": none is known */
     uint64_t config_time;           /* of its last change, s */
     char provider[KT_NAME_MAX + 1]; /* what our KMS provider is called there */
@@ -55,6 +55,9 @@ struct kt_look {
     struct kt_error no_config;       /* why the config file is not known: KT_OK, where there is none */
     struct kt_error no_canary;       /* the last one that could not be written, or be found in the store */
     struct kt_apiservers *servers;   /* of the newest look; NULL: none */
+    struct kt_stored_rules rules;    /* of the config file, at the newest look */
+    struct kt_census *census;        /* the newest of this run; NULL: none */
+    struct kt_facts_rewrite rewrite; /* likewise */
     const struct kt_keyring_info *info;
     struct kt_facts facts;
     struct kt_facts_api apis[KT_APISERVERS_MAX]; /* the first ones belong to servers->list, in its order */

@@ -16,67 +16,25 @@ struct found {
     const char *key_id;
 };
 
-static bool key_at(const struct kt_look *look, const struct kt_slice *key_id, struct found *ret)
-{
-    const struct kt_keyring_info *info = look->info;
-    for (size_t i = 0; i < info->n_keys && !info->keys[i].superseded; i++) {
-        if (info->keys[i].type == KT_KEY_KMS && kt_slice_equal(*key_id, kt_slice_str(info->keys[i].id))) {
-            *ret = (struct found){.ref = KT_REF_KEYS, .key_id = info->keys[i].id};
-            return true;
-        }
-    }
-    for (size_t i = 0; i < info->n_archive; i++) {
-        if (kt_slice_equal(*key_id, kt_slice_str(info->archive[i].id))) {
-            *ret = (struct found){.ref = KT_REF_ARCHIVED};
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum kt_key_type key_type(enum kt_storage_provider provider)
-{
-    static const enum kt_key_type types[KT_STORAGE_PROVIDERS] = {
-        [KT_STORAGE_AESCBC] = KT_KEY_AESCBC,
-        [KT_STORAGE_AESGCM] = KT_KEY_AESGCM,
-        [KT_STORAGE_SECRETBOX] = KT_KEY_SECRETBOX,
-    };
-    return types[provider];
-}
-
-static struct found inline_key(const struct kt_look *look, const struct kt_storage_value *value)
-{
-    const struct kt_keyring_info *info = look->info;
-    for (size_t i = 0; i < info->n_keys && !info->keys[i].superseded; i++) {
-        if (info->keys[i].type == key_type(value->provider) &&
-            kt_slice_equal(value->name, kt_slice_str(info->keys[i].name)))
-            return (struct found){.ref = KT_REF_KEYS, .key_id = info->keys[i].id};
-    }
-    return (struct found){.ref = KT_REF_STRANGER};
-}
-
 static struct found stored_under(const struct kt_look *look, struct kt_slice bytes)
 {
     struct kt_storage_value value;
     struct kt_storage_name names[KT_KEYS_MAX + 1];
+    const struct kt_keyring_info *info = look->info;
     size_t n = 0;
-    struct found found = {.ref = KT_REF_FOREIGN};
     names[n++] = (struct kt_storage_name){.provider = KT_STORAGE_KMS_V2, .name = look->provider};
-    for (size_t i = 0; i < look->info->n_keys && i < KT_KEYS_MAX; i++) {
+    for (size_t i = 0; i < info->n_keys && i < KT_KEYS_MAX; i++) {
         for (enum kt_storage_provider p = KT_STORAGE_AESCBC; p <= KT_STORAGE_SECRETBOX; p++) {
-            if (key_type(p) == look->info->keys[i].type)
-                names[n++] = (struct kt_storage_name){.provider = p, .name = look->info->keys[i].name};
+            if (kt_stored_key_type(p) == info->keys[i].type)
+                names[n++] = (struct kt_storage_name){.provider = p, .name = info->keys[i].name};
         }
     }
     kt_storage_value_read(bytes, names, n, &value);
-    if (value.provider == KT_STORAGE_PLAIN)
-        found.ref = KT_REF_IDENTITY;
-    if (value.provider == KT_STORAGE_UNKNOWN)
-        found.ref = KT_REF_UNKNOWN;
-    if (value.provider == KT_STORAGE_KMS_V2 && kt_slice_equal(value.name, kt_slice_str(look->provider)) &&
-        !key_at(look, &value.key_id, &found))
-        found.ref = KT_REF_STRANGER;
-    return key_type(value.provider) ? inline_key(look, &value) : found;
+    const struct kt_stored_as as = {.provider = value.provider, .name = value.name, .key_id = value.key_id};
+    int ref = kt_stored_ref(info, look->provider, &as);
+    if (ref < KT_REF_KEYS)
+        return (struct found){.ref = ref};
+    return (struct found){.ref = KT_REF_KEYS, .key_id = info->keys[ref - KT_REF_KEYS].id};
 }
 
 /* Very object that was written, not what somebody wrote over it. */
@@ -87,8 +45,8 @@ static bool read_back(struct kt_look *look, const struct kt_canary *canary, stru
     struct kt_etcd_value value = {.found = false};
     const char *kind = canary->kind == KT_CANARY_SECRET ? "secrets" : "configmaps";
     if (!kt_storage_resource_parse(kind, &resource, err) ||
-        !kt_storage_key(look->prefix[0] ? look->prefix : NULL, &resource, canary->namespace, canary->name, key, err) ||
-        !kt_etcd_get(look->etcd, kt_slice_str(key), &value, err))
+        !kt_storage_key(look->store->prefix, &resource, canary->namespace, canary->name, key, err) ||
+        !kt_etcd_get(look->store->parts[kt_store_part_of(look->store, &resource)].etcd, kt_slice_str(key), &value, err))
         return false;
     snprintf(revision, sizeof(revision), "%" PRId64, value.mod_revision);
     bool same = value.found && strcmp(revision, canary->resource_version) == 0;
@@ -166,7 +124,7 @@ static bool write_and_find(struct kt_look *look, size_t index, struct found *ret
     *before = server->metrics;
     if (!kt_canary_init(&canary, look->canary_kind, NULL, server->id, err) || !kt_canary_write(&canary, &way, err))
         return false;
-    return look->etcd ? read_back(look, &canary, ret, err) : count(look, index, before, ret, err);
+    return look->store ? read_back(look, &canary, ret, err) : count(look, index, before, ret, err);
 }
 
 bool kt_look_canary(struct kt_look *look, size_t index, struct kt_error *err)

@@ -151,7 +151,7 @@ static bool take_entries(struct kt_look *look, const struct kt_encconfig *config
         if (managed[i])
             take_list(look, own, &config->entries[i]);
     }
-    return true;
+    return kt_stored_rules_read(config, managed, &look->rules, err);
 }
 
 static bool has_inline(const struct kt_encconfig *config)
@@ -208,6 +208,7 @@ bool kt_look_config(struct kt_look *look, struct kt_error *err)
     struct kt_error *why = &look->no_config;
     struct stat st;
     kt_error_clear(why);
+    kt_stored_rules_done(&look->rules);
     look->canary_kind = KT_CANARY_SECRET;
     look->canary_possible = true;
     if (look->config_file[0] == '\0')

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the cluster is: the kubeconfig, the config file, the store. */
 #include "admin/look.h"
-#include "cluster/storage_key.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -82,12 +81,6 @@ bool kt_look_find_sources(struct kt_look *look, struct kt_error *err)
 
 /* ---- the store ---- */
 
-struct store {
-    struct kt_host_store host; /* what this host's kube-apiserver has */
-    struct kt_storage_overrides overrides;
-    struct kt_etcd_endpoints endpoints;
-};
-
 static const char *or_host(const struct kt_look *look, enum kt_cluster_option which, const char *host)
 {
     const char *named = option(look, which);
@@ -98,56 +91,36 @@ static const char *or_host(const struct kt_look *look, enum kt_cluster_option wh
     return own && host && host[0] != '\0' ? host : NULL;
 }
 
-/* Canaries are secrets: where those are kept. */
-static bool open_store(struct kt_look *look, struct store *store, struct kt_error *err)
+static bool open_store(struct kt_look *look, const struct kt_host_store *host, struct kt_error *err)
 {
-    const char *list = or_host(look, KT_CLUSTER_ETCD_ENDPOINTS, store->host.endpoints);
-    const char *overrides = or_host(look, KT_CLUSTER_ETCD_OVERRIDES, store->host.overrides);
-    struct kt_storage_resource secrets;
-    if (!kt_etcd_endpoints_parse(list, ',', &store->endpoints, err) ||
-        !kt_storage_overrides_parse(overrides ? overrides : "", &store->overrides, err) ||
-        !kt_storage_resource_parse("secrets", &secrets, err))
-        return false;
-    const struct kt_etcd_endpoints *own = kt_storage_overrides_find(&store->overrides, &secrets);
-    const struct kt_etcd_options options = {
-        .endpoints = own ? own : &store->endpoints,
-        .tls.ca = or_host(look, KT_CLUSTER_ETCD_CACERT, store->host.ca),
-        .tls.cert = or_host(look, KT_CLUSTER_ETCD_CERT, store->host.cert),
-        .tls.key = or_host(look, KT_CLUSTER_ETCD_KEY, store->host.key),
+    const struct kt_store_options options = {
+        .endpoints = or_host(look, KT_CLUSTER_ETCD_ENDPOINTS, host->endpoints),
+        .overrides = or_host(look, KT_CLUSTER_ETCD_OVERRIDES, host->overrides),
+        .prefix = or_host(look, KT_CLUSTER_ETCD_PREFIX, host->prefix),
+        .tls.ca = or_host(look, KT_CLUSTER_ETCD_CACERT, host->ca),
+        .tls.cert = or_host(look, KT_CLUSTER_ETCD_CERT, host->cert),
+        .tls.key = or_host(look, KT_CLUSTER_ETCD_KEY, host->key),
         .timeout_ms = STORE_TIMEOUT_MS,
     };
-    look->etcd = kt_etcd_new(&options, err);
-    return look->etcd != NULL;
-}
-
-/* Whether it answers, and us: before anything is done that is to be proved by it. */
-static bool ask_store(struct kt_look *look, struct kt_error *err)
-{
-    struct kt_etcd_value value = {.found = false};
-    bool answered = kt_etcd_get(look->etcd, kt_slice_str("/keyturn"), &value, err);
-    kt_etcd_value_done(&value);
-    return answered;
+    look->store = kt_store_open(&options, err);
+    return look->store && kt_store_ask(look->store, err);
 }
 
 bool kt_look_find_store(struct kt_look *look, struct kt_error *err)
 {
-    KT_CLEANUP(kt_free_p) struct store *store = calloc(1, sizeof(*store));
+    KT_CLEANUP(kt_free_p) struct kt_host_store *host = calloc(1, sizeof(*host));
     bool named = option(look, KT_CLUSTER_ETCD_ENDPOINTS) != NULL;
-    if (!store)
+    if (!host)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
-    bool known = !look->host || kt_host_store(look->host, &store->host, &look->no_store);
-    const char *prefix = or_host(look, KT_CLUSTER_ETCD_PREFIX, store->host.prefix);
-    snprintf(look->prefix, sizeof(look->prefix), "%s", prefix ? prefix : "");
-    if (!named && (!known || store->host.endpoints[0] == '\0')) {
+    bool known = !look->host || kt_host_store(look->host, host, &look->no_store);
+    if (!named && (!known || host->endpoints[0] == '\0')) {
         if (known)
             kt_fail(&look->no_store, KT_E_CONFIG, "no store was named, and none is known of this host");
         return true;
     }
-    if (!open_store(look, store, &look->no_store) || !ask_store(look, &look->no_store)) {
-        kt_etcd_free(KT_TAKE_PTR(look->etcd));
-        look->etcd = NULL;
+    if (!open_store(look, host, &look->no_store)) {
+        kt_store_free(look->store);
+        look->store = NULL;
     }
-    kt_etcd_endpoints_done(&store->endpoints);
-    kt_storage_overrides_done(&store->overrides);
-    return look->etcd || !named || kt_error_copy(err, &look->no_store);
+    return look->store || !named || kt_error_copy(err, &look->no_store);
 }

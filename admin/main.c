@@ -12,10 +12,11 @@ const struct kt_command kt_commands[] = {
     {"probe", "", "Wrap and unwrap one random DEK seed over the KMS socket", kt_command_probe},
     {"prepare", "", "Append a new key, which decrypts and does not encrypt yet", kt_command_prepare},
     {"rotate", "", "Have every API server encrypt with the new key", kt_command_rotate},
-    {"reencrypt", "", "Rewrite what is stored under the old keys: in a later release", kt_command_reencrypt},
-    {"rotate-keys", "", "Prepare and rotate in one; reencrypt in a later release", kt_command_rotate_keys},
-    {"enable", "", "Have every API server encrypt; what is stored in clear: in a later release", kt_command_enable},
-    {"disable", "", "Have every API server write in clear; what is encrypted: in a later release", kt_command_disable},
+    {"reencrypt", "", "Rewrite what is stored under the old keys, and prove it", kt_command_reencrypt},
+    {"rotate-keys", "", "Prepare, rotate and reencrypt in one", kt_command_rotate_keys},
+    {"retire", "", "Move old keys whose hold is over into the archive", kt_command_retire},
+    {"enable", "", "Have every API server encrypt, and what is stored in clear too", kt_command_enable},
+    {"disable", "", "Have every API server write in clear, and what is encrypted too", kt_command_disable},
     {"key list", "", "List the keys of the keyring, in order", kt_command_key_list},
     {"key import", "", "Take a key that comes from elsewhere into the keyring", kt_command_key_import},
     {"keyring show", "", "Show what the keyring says, without secrets", kt_command_keyring_show},
@@ -44,12 +45,16 @@ const struct kt_command kt_commands[] = {
     {"audit", "", "Show the audit log: who changed what, and when", kt_command_audit},
     {"audit show", "", "The same", kt_command_audit_show},
     {"audit verify", "", "Prove that nothing of the audit log was changed or cut off", kt_command_audit_verify},
+    {"census", "", "Count what is stored under which key, and prove it", kt_command_census},
     {"version", "", "Print the release", kt_command_version},
     {NULL, NULL, NULL, NULL},
 };
 
 const char *const kt_commands_to_come[] = {
-    "retire", "migrate", "census", "key restore", "sync", NULL,
+    "migrate",
+    "key restore",
+    "sync",
+    NULL,
 };
 
 static const char usage_text[] = "Usage: keyturn COMMAND [OPTION...]\n"

@@ -1,26 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/managed.h"
 
-#include <string.h>
-
-static bool names_secrets(const struct kt_encconfig_entry *entry)
-{
-    static const char *const names[] = {"secrets", "*.", "*.*"};
-    for (size_t i = 0; i < entry->n_resources; i++) {
-        for (size_t k = 0; k < KT_ARRAY_LEN(names); k++) {
-            if (strcmp(entry->resources[i].text, names[k]) == 0)
-                return true;
-        }
-    }
-    return false;
-}
+#include "encconfig/coverage.h"
 
 size_t kt_managed_secrets(const struct kt_encconfig *file)
 {
-    size_t i = 0;
-    while (i < file->n_entries && !names_secrets(&file->entries[i]))
-        i++;
-    return i;
+    return kt_encconfig_entry_of(file, kt_slice_str(""), kt_slice_str("secrets"));
 }
 
 size_t kt_managed_lists(const struct kt_encconfig *file, bool *managed)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a rotation does: generations, and what --force goes past. */
+#include "admin/audit_since.h"
 #include "admin/fingerprint_ask.h"
 #include "admin/rotation_run.h"
 #include "base/printable.h"
@@ -41,12 +42,24 @@ bool kt_rotation_write_edits(struct kt_rotation *rotation, const struct kt_membe
     return true;
 }
 
+/* What the line of the audit log is to prove is in its claim, for whoever goes on from there. */
+static void claim(struct kt_rotation *rotation, bool encrypted)
+{
+    (void)snprintf(rotation->command, sizeof(rotation->command), "%s%s%s", kt_order_text(rotation->order.kind),
+                   rotation->order.force ? " --force" : "", encrypted ? KT_AUDIT_ENCRYPTED : "");
+}
+
 bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err)
 {
     const struct kt_next *next = &rotation->next;
     const struct kt_member_edits edits = {.list = next->edits, .n = next->n_edits};
+    const struct kt_facts_store *store = &rotation->look->facts.store;
     bool wrote = false;
-    if (!kt_rotation_write_edits(rotation, &edits, kt_recipe_text(next->recipe), &wrote, err))
+    claim(rotation, (next->recipe == KT_RECIPE_MARK || next->recipe == KT_RECIPE_FINISH) && store->counted &&
+                        store->plaintext == 0);
+    bool written = kt_rotation_write_edits(rotation, &edits, kt_recipe_text(next->recipe), &wrote, err);
+    claim(rotation, false);
+    if (!written)
         return false;
     rotation->changed = rotation->changed || (wrote && next->recipe != KT_RECIPE_REMEMBER);
     return true;

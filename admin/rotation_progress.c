@@ -79,6 +79,44 @@ void kt_progress_wrote(struct kt_rotation *rotation)
     fprintf(stderr, "keyturn: generation %" PRIu64 ": %s\n", done->generation, done->change);
 }
 
+/* A bar, the rate, the time that is left at that rate. */
+static void rewrite_line(const struct kt_rotation *rotation, const struct kt_rewriter_progress *now, char *ret,
+                         size_t cap)
+{
+    static const char bar[] = "########################";
+    const size_t width = sizeof(bar) - 1;
+    uint64_t took = kt_clock_monotonic_ns() - rotation->progress.since_ns;
+    double rate = took > 0 ? (double)now->ended * (double)NS_PER_S / (double)took : 0;
+    size_t done = now->n > 0 ? now->ended * width / now->n : width;
+    double left = rate > 0 ? (double)(now->n - now->ended) / rate : 0;
+    if (rotation->progress.terminal)
+        snprintf(ret, cap, "rewriting [%.*s%*s] %zu of %zu, %.0f/s, %.0f s left", (int)done, bar, (int)(width - done),
+                 "", now->ended, now->n, rate, left);
+    else
+        snprintf(ret, cap, "rewriting: %zu of %zu objects, %zu failed, %.0f/s, %.0f s left", now->ended, now->n,
+                 now->failed, rate, left);
+}
+
+void kt_progress_rewrite(struct kt_rotation *rotation, const struct kt_rewriter_progress *now)
+{
+    struct kt_progress *progress = &rotation->progress;
+    uint64_t clock = kt_clock_monotonic_ns();
+    char line[LINE_MAX_LEN];
+    if (is_another(progress, &rotation->next)) {
+        progress->step = rotation->next.step;
+        progress->gate = rotation->next.gate;
+        progress->subject = rotation->next.subject;
+        progress->since_ns = clock;
+        progress->said_ns = progress->terminal ? 0 : clock;
+    }
+    uint64_t pace = progress->terminal ? SAY_NS / 25 : SAY_NS;
+    if (progress->quiet || clock - progress->said_ns < pace)
+        return;
+    progress->said_ns = clock;
+    rewrite_line(rotation, now, line, sizeof(line));
+    show(progress, line);
+}
+
 void kt_progress_say(struct kt_progress *progress, const char *what, const char *words)
 {
     if (progress->quiet)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/rotation_run.h"
 
+#include "admin/audit_since.h"
 #include "admin/control_client.h"
 #include "admin/opener_local.h"
 #include "admin/own_keys.h"
@@ -24,6 +25,11 @@
 #define SIGNALS_MAX 3u
 
 static volatile sig_atomic_t interrupted;
+
+const volatile sig_atomic_t *kt_rotation_interrupted(void)
+{
+    return &interrupted;
+}
 
 static void note_signal(int number)
 {
@@ -63,6 +69,18 @@ static bool is_newer(const Keyturn__Control__V1__Status *status, const struct kt
                       (status->membership == info->membership && status->generation > info->generation));
 }
 
+/* What the audit log says changes with a generation only. */
+static bool look_back(struct kt_rotation *r, struct kt_error *err)
+{
+    uint64_t generation = r->described.info->generation;
+    if (r->encrypted_generation != generation &&
+        !kt_audit_encrypted_since(r->described.audit, r->job.config->state_dir, &r->encrypted_since, err))
+        return false;
+    r->encrypted_generation = generation;
+    r->look->facts.encrypted_since = r->encrypted_since;
+    return true;
+}
+
 /* The daemon of this node may be about to install what a command before this one, which was killed, has offered: what
  * it serves then is newer than what was on the disk a moment ago. */
 static bool look(struct kt_rotation *r, struct kt_error *err)
@@ -84,7 +102,7 @@ static bool look(struct kt_rotation *r, struct kt_error *err)
         if (!kt_look_take(r->look, r->described.info, status, err))
             return false;
         if (r->look->no_config.code == KT_OK)
-            return true;
+            return look_back(r, err);
         return kt_error_copy(err, &r->look->no_config); /* what stands there is unknown, and part of every decision */
     }
 }
@@ -97,25 +115,6 @@ static void decide(struct kt_rotation *r)
     r->order.new_name = r->new_name;
     kt_rotation_next(&r->look->facts, &r->order, &r->next);
     memcpy(r->order.rotating, r->next.rotating, sizeof(r->order.rotating));
-}
-
-/* ---- what this release leaves to a later one ---- */
-
-static bool no_rewrite_yet(const struct kt_rotation *r, struct kt_error *err)
-{
-    const char *how = r->order.kind == KT_ORDER_ENABLE    ? "is encrypted; what is stored in clear"
-                      : r->order.kind == KT_ORDER_DISABLE ? "is in clear; what is stored under the keys"
-                                                          : "is under the new key; what is stored under the old ones";
-    kt_fail(err, KT_E_UNSUPPORTED,
-            "%s: what is written from now on %s stays as it is, and can be read: this release does not rewrite it yet",
-            kt_order_text(r->order.kind), how);
-    return kt_error_hint(err, "the keys stay in the list, so nothing is lost");
-}
-
-static bool is_rewriting(const struct kt_next *next)
-{
-    return next->step == KT_STEP_CENSUS || next->step == KT_STEP_REWRITE || next->step == KT_STEP_REWRITE_ALL ||
-           (next->step == KT_STEP_GENERATION && next->recipe == KT_RECIPE_BEGIN);
 }
 
 /* ---- act ---- */
@@ -136,7 +135,7 @@ static bool fail_waiting(const struct kt_rotation *r, const char *what, struct k
         kt_fail(err, KT_E_INCOMPLETE, "%s: %.440s", what, why->message);
     else
         kt_fail(err, KT_E_INCOMPLETE, "%s: %s is not done yet", what, kt_order_text(r->order.kind));
-    return kt_error_hint(err, "run it again: it goes on from here%s%.300s", why->hint[0] ? "; " : "", why->hint);
+    return kt_error_hint(err, "run it again: it goes on from here%s%.560s", why->hint[0] ? "; " : "", why->hint);
 }
 
 /* A file that an API server cannot load must not be the one that it finds when it starts the next time. */
@@ -148,7 +147,7 @@ static bool fail_out_of_time(struct kt_rotation *r, struct kt_error *err)
         return fail_waiting(r, back ? "out of time, and the previous config file was put back" : "out of time", err);
     (void)fail_waiting(r, "out of time", err);
     struct kt_error whole = *err;
-    return kt_error_hint(err, "%.200s; the previous config file was not put back: %.150s", whole.hint, why.message);
+    return kt_error_hint(err, "%.440s; the previous config file was not put back: %.150s", whole.hint, why.message);
 }
 
 static bool is_stale(const struct kt_rotation *r)
@@ -189,11 +188,27 @@ static bool act(struct kt_rotation *r, struct kt_error *err)
         return true;
     case KT_STEP_CONFIG:
         return is_stale(r) || kt_rotation_config(r, err);
+    case KT_STEP_CENSUS:
+        return kt_rotation_census(r, err);
+    case KT_STEP_REWRITE:
+        return kt_rotation_rewrite(r, err);
+    case KT_STEP_REWRITE_ALL:
+        return kt_rotation_rewrite_all(r, err);
     default:
         kt_fail(err, KT_E_UNSUPPORTED, "this takes a step that this release does not have yet: %s",
                 kt_step_text(r->next.step));
         return kt_error_hint(err, "nothing is lost: what is listed stays listed");
     }
+}
+
+/* Of a part nothing is to follow: what retires, retires as a whole. */
+static bool is_narrowed_end(const struct kt_rotation *r)
+{
+    const struct kt_next *next = &r->next;
+    bool finishes =
+        next->step == KT_STEP_GENERATION && (next->recipe == KT_RECIPE_FINISH || next->recipe == KT_RECIPE_FINISH_SKIP);
+    return kt_rotation_is_narrowed(r) &&
+           (finishes || (next->step == KT_STEP_REWRITE && r->look->census && kt_rotation_stale(r) == 0));
 }
 
 /* One turn. *ret_done: nothing is left to do. */
@@ -205,7 +220,8 @@ static bool turn(struct kt_rotation *r, bool *ret_done, struct kt_error *err)
     if (wrote)
         return true;
     decide(r);
-    *ret_done = r->next.step == KT_STEP_DONE;
+    r->narrowed_end = is_narrowed_end(r);
+    *ret_done = r->next.step == KT_STEP_DONE || r->narrowed_end;
     if (r->next.step == KT_STEP_REFUSE) {
         kt_rotation_why(r, err);
         return false;
@@ -214,17 +230,14 @@ static bool turn(struct kt_rotation *r, bool *ret_done, struct kt_error *err)
         r->n_plan = kt_rotation_plan(&r->look->facts, &r->order, r->plan);
     if (!kt_rotation_confirm(r, err))
         return false;
-    if (is_rewriting(&r->next))
-        return no_rewrite_yet(r, err);
     if (r->options->dry_run)
         return r->next.step != KT_STEP_CONFIG || kt_rotation_config(r, err);
     if (*ret_done)
         return true;
-    if (r->next.step == KT_STEP_WAIT || r->next.step == KT_STEP_POKE || r->next.step == KT_STEP_CANARY)
-        kt_rotation_why(r, &r->waits_for);
+    kt_rotation_why(r, &r->waits_for);
     if (interrupted)
         return fail_waiting(r, "interrupted", err);
-    if (kt_clock_monotonic_ns() - r->begun_ns > r->options->timeout_s * NS_PER_S)
+    if (kt_clock_monotonic_ns() - r->begun_ns - r->worked_ns > r->options->timeout_s * NS_PER_S)
         return fail_out_of_time(r, err);
     return act(r, err);
 }
@@ -294,6 +307,7 @@ bool kt_rotation_run(const struct kt_options *options, const struct kt_rotation_
 
 void kt_rotation_end(struct kt_rotation *rotation)
 {
+    json_decref(rotation->left);
     kt_look_free(rotation->look);
     kt_opener_answer_done(&rotation->described);
     kt_member_done(&rotation->job);

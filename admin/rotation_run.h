@@ -4,13 +4,12 @@
  * out of time (--timeout) or interrupted (SIGINT, SIGTERM, SIGHUP). Ended anywhere, also by kill -9, the same command
  * run again goes on. One at a time: STATE/rotation.lock; and no generation is made over a keyring that is not the
  * newest any more. KT_E_BUSY in both cases.
- *
- * In this release nothing is rewritten in the store: where that is next, it stops (KT_E_UNSUPPORTED).
  */
 #pragma once
 
 #include "admin/look.h"
 #include "admin/member.h"
+#include "cluster/rewriter.h"
 
 #define KT_ROTATION_TIMEOUT_S 300u
 #define KT_ROTATION_DONE_MAX  32u
@@ -39,6 +38,11 @@ struct kt_rotation_order {
     struct kt_order order;                  /* the kind and what belongs to it; force is taken from the options */
     const char *forget[KT_API_SERVERS_MAX]; /* API servers that are gone for good */
     size_t n_forget;
+    /* reencrypt: only these, and then nothing retires; NULL: all. */
+    const char *namespace;
+    const char *resource; /* "secrets", "deployments.apps" */
+    unsigned concurrency; /* requests at once, at most; 0: as many as the servers bear */
+    unsigned max_rate;    /* requests a second; 0: any */
 };
 
 struct kt_rotation {
@@ -60,6 +64,15 @@ struct kt_rotation {
     uint8_t config_hash[KT_HASH_LEN];
     uint64_t confirmed; /* gates that --force was confirmed for */
     uint64_t begun_ns;
+    uint64_t worked_ns;  /* of that, counting and rewriting, which --timeout is not about */
+    uint64_t rewrite_ns; /* of that, rewriting */
+    size_t n_rewritten;
+    uint64_t encrypted_since; /* as of that generation */
+    uint64_t encrypted_generation;
+    size_t least_stale;     /* objects that a census of this run found to rewrite, at the least; 0: none was taken */
+    unsigned n_vain;        /* passes since, in a row */
+    json_t *left;           /* objects that the last pass could not rewrite; NULL: none was */
+    bool narrowed_end;      /* what was asked for is rewritten, and no more was asked for */
     uint64_t look_ns;       /* when the newest look began */
     unsigned canary_before; /* 1 + the API server that the last step was a canary through; 0: it was another step */
     unsigned n_overtaken;   /* in a row */
@@ -76,6 +89,15 @@ void kt_rotation_end(struct kt_rotation *rotation);
 int kt_rotation_lock(const struct kt_config *config, struct kt_error *err) KT_MUST_CHECK;
 
 /* For rotation_run.c. */
+const volatile sig_atomic_t *kt_rotation_interrupted(void);
+bool kt_rotation_census(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
+bool kt_rotation_rewrite(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
+/* Everything that the API lists, where the store cannot be asked. */
+bool kt_rotation_rewrite_all(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
+bool kt_rotation_is_narrowed(const struct kt_rotation *rotation) KT_MUST_CHECK;
+size_t kt_rotation_stale(const struct kt_rotation *rotation); /* objects that are asked for, by the newest census */
+void kt_rotation_print_left(const struct kt_rotation *rotation);
+void kt_progress_rewrite(struct kt_rotation *rotation, const struct kt_rewriter_progress *now);
 bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK; /* the edits of next */
 /* A generation with these edits, over the keyring that was looked at. *ret_wrote is false where another one was faster:
  * look again. KT_E_BUSY: so it was again and again. */

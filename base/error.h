@@ -25,7 +25,7 @@ struct kt_error {
     int sys_errno;     /* 0 if no system call failed */
     const char *where; /* function in which it started; static storage */
     char message[512];
-    char hint[384]; /* may be empty */
+    char hint[640]; /* may be empty */
 };
 
 #define KT_ERROR_INIT \

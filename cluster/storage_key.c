@@ -100,6 +100,14 @@ static bool finish(struct kt_text *key, char ret[KT_STORAGE_KEY_MAX], struct kt_
            kt_fail(err, KT_E_USAGE, "expected a key of less than %u bytes, found a longer one", KT_STORAGE_KEY_MAX);
 }
 
+bool kt_storage_prefix(const char *prefix, char ret[KT_STORAGE_KEY_MAX], struct kt_error *err)
+{
+    struct kt_text key;
+    kt_text_init(&key, KT_STORAGE_KEY_MAX - 1);
+    add_prefix(&key, prefix);
+    return finish(&key, ret, err);
+}
+
 bool kt_storage_key_prefix(const char *prefix, const struct kt_storage_resource *resource, char ret[KT_STORAGE_KEY_MAX],
                            struct kt_error *err)
 {

@@ -29,6 +29,8 @@ bool kt_storage_resource_parse(const char *text, struct kt_storage_resource *ret
  * empty parts, ".", ".." and parts with '/' or '%', as kube-apiserver does. KT_E_USAGE. */
 bool kt_storage_key(const char *prefix, const struct kt_storage_resource *resource, const char *namespace,
                     const char *name, char ret[KT_STORAGE_KEY_MAX], struct kt_error *err) KT_MUST_CHECK;
+/* --etcd-prefix as every key begins with it: "/registry/". NULL: the default. KT_E_USAGE if it is too long. */
+bool kt_storage_prefix(const char *prefix, char ret[KT_STORAGE_KEY_MAX], struct kt_error *err) KT_MUST_CHECK;
 /* What all keys of that resource begin with, with a slash at its end. */
 bool kt_storage_key_prefix(const char *prefix, const struct kt_storage_resource *resource, char ret[KT_STORAGE_KEY_MAX],
                            struct kt_error *err) KT_MUST_CHECK;

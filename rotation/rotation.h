@@ -128,6 +128,9 @@ void kt_rotation_next(const struct kt_facts *facts, const struct kt_order *order
 void kt_rotation_explain(const struct kt_facts *facts, const struct kt_order *order, const struct kt_next *next,
                          struct kt_error *ret);
 
+/* Whether what is stored in clear is an alarm, and not to be rewritten. */
+bool kt_rotation_plaintext_alarms(const struct kt_facts *facts, const struct kt_order *order);
+
 /* --dry-run: the steps from here on, those that are already done left out, as if every gate opened. */
 #define KT_PLAN_MAX 48u
 struct kt_plan_line {

@@ -81,12 +81,24 @@ bool kt_view_condition(const struct kt_view *view, enum kt_condition condition)
     return false;
 }
 
-uint64_t kt_view_alarm(const struct kt_view *view)
+static bool plaintext_alarms(const struct kt_view *view)
 {
     const struct kt_order *order = view->order;
     bool finished = view->stage == KT_STAGE_REENCRYPT_FINISHED || view->facts->encrypted_since > 0;
     bool rotates = order->kind == KT_ORDER_REENCRYPT || order->kind == KT_ORDER_ROTATE_KEYS;
-    return view->enabled && finished && rotates && !order->accept_plaintext ? view->facts->store.plaintext : 0;
+    return view->enabled && finished && rotates && !order->accept_plaintext;
+}
+
+uint64_t kt_view_alarm(const struct kt_view *view)
+{
+    return plaintext_alarms(view) ? view->facts->store.plaintext : 0;
+}
+
+bool kt_rotation_plaintext_alarms(const struct kt_facts *facts, const struct kt_order *order)
+{
+    struct kt_view view;
+    kt_view_init(&kt_rotation_rules, facts, order, &view);
+    return plaintext_alarms(&view);
 }
 
 uint64_t kt_view_left_over(const struct kt_view *view)

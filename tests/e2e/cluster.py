@@ -57,13 +57,29 @@ class Etcd:
         with urllib.request.urlopen(f"{self.url()}/health", timeout=5) as answer:
             return json.load(answer).get("health") == "true"
 
+    def call(self, what, **fields):
+        """By etcd's own JSON gateway (linearizable). Fields are bytes."""
+        body = json.dumps({name: base64.b64encode(value).decode() for name, value in fields.items()}).encode()
+        request = urllib.request.Request(f"{self.url()}/v3/kv/{what}", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
     def get(self, key):
-        """The stored bytes, by etcd's own JSON gateway (linearizable)."""
-        body = json.dumps({"key": base64.b64encode(key.encode()).decode()}).encode()
-        request = urllib.request.Request(f"{self.url()}/v3/kv/range", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            found = json.load(answer).get("kvs", [])
+        """The stored bytes."""
+        found = self.call("range", key=key.encode()).get("kvs", [])
         return base64.b64decode(found[0]["value"]) if found else None
+
+    def all(self, prefix):
+        """[(key, value)] of all that begins with it."""
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        found = self.call("range", key=prefix.encode(), range_end=end.encode()).get("kvs", [])
+        return [(base64.b64decode(kv["key"]).decode(), base64.b64decode(kv.get("value", ""))) for kv in found]
+
+    def put(self, key, value):
+        self.call("put", key=key.encode(), value=value)
+
+    def delete(self, key):
+        self.call("deleterange", key=key.encode())
 
     def secret(self, name, namespace="default"):
         return self.get(secret_key(name, namespace))

@@ -34,7 +34,7 @@ CHANGES = {"init": "Init", "keyring offer": "KeyringOffer"}
 # Their answers: test_members.py, test_recovery.py.
 MEMBERS = ["node request", "node approve", "node install", "node remove", "recovery use", "recovery replace"]
 # test_rotation.py, test_config_change.py, and of tests/e2e.
-ROTATES = ["prepare", "rotate", "reencrypt", "rotate-keys", "enable", "disable", "config apply", "config rollback"]
+ROTATES = ["census", "prepare", "rotate", "reencrypt", "rotate-keys", "retire", "enable", "disable", "config apply", "config rollback"]
 # test_wiring.py, and of tests/e2e.
 WIRES = ["config wire", "config unwire", "doctor"]
 # test_inline_keys.py.
@@ -79,7 +79,7 @@ class Commands(Installed):
                           ["node", "list", option, "https://F:1", option, "https://G:2"]):
                 with self.subTest(words=words):
                     self.expect(self.here(*words), 0)
-            for words in (["census", option, "F"], [option, "F", "census"], [f"{option}=F", "key", "restore"]):
+            for words in (["migrate", option, "F"], [option, "F", "sync"], [f"{option}=F", "key", "restore"]):
                 with self.subTest(words=words):
                     self.assertIn("this release does not have that command yet", self.fails(2, "UNSUPPORTED", *words))
         self.assertIn("64", self.fails(2, "USAGE", "status", *["--api-server", "https://F:1"] * 65))
