@@ -49,14 +49,35 @@ static void claim(struct kt_rotation *rotation, bool encrypted)
                    rotation->order.force ? " --force" : "", encrypted ? KT_AUDIT_ENCRYPTED : "");
 }
 
+/* An inline key has to leave the file as well, by its bytes: without that, the file would have a key that the keyring
+ * only archives, and no command would change it any more. */
+static bool check_archive(const struct kt_rotation *rotation, struct kt_error *err)
+{
+    const struct kt_keyring_info *info = rotation->described.info;
+    for (size_t i = 0; rotation->next.recipe == KT_RECIPE_ARCHIVE && i < info->n_keys; i++) {
+        const struct kt_key_info *key = &info->keys[i];
+        for (size_t k = 0; k < rotation->next.n_edits; k++) {
+            if (key->type == KT_KEY_KMS || strcmp(rotation->next.edits[k].id, key->id) != 0)
+                continue;
+            kt_fail(err, KT_E_UNSUPPORTED,
+                    "key %.128s is an inline key: this release does not take those out of the config file yet",
+                    key->name);
+            return kt_error_hint(err, "nothing is stored under it; it stays in the list, decrypt only");
+        }
+    }
+    return true;
+}
+
 bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err)
 {
     const struct kt_next *next = &rotation->next;
     const struct kt_member_edits edits = {.list = next->edits, .n = next->n_edits};
     const struct kt_facts_store *store = &rotation->look->facts.store;
     bool wrote = false;
-    claim(rotation, (next->recipe == KT_RECIPE_MARK || next->recipe == KT_RECIPE_FINISH) && store->counted &&
-                        store->plaintext == 0);
+    bool counted = store->counted && rotation->look->rules.known && store->plaintext == 0;
+    if (!check_archive(rotation, err))
+        return false;
+    claim(rotation, (next->recipe == KT_RECIPE_MARK || next->recipe == KT_RECIPE_FINISH) && counted);
     bool written = kt_rotation_write_edits(rotation, &edits, kt_recipe_text(next->recipe), &wrote, err);
     claim(rotation, false);
     if (!written)
@@ -136,6 +157,8 @@ void kt_rotation_why(const struct kt_rotation *rotation, struct kt_error *ret)
         more = &look->no_servers;
     if (rotation->next.gate == KT_GATE_WRITES)
         more = &look->no_canary;
+    if (rotation->next.gate == KT_GATE_STORE)
+        more = &look->no_store;
     if (!more || more->code == KT_OK)
         return;
     struct kt_error whole = *ret;

@@ -40,8 +40,8 @@ bool kt_rotation_census(struct kt_rotation *rotation, struct kt_error *err)
 struct rewriting {
     struct kt_rotation *rotation;
     struct kt_api_kinds *kinds;
-    const struct kt_stale *stale; /* to choose from */
-    struct kt_stale listed;       /* by the API, where there is no store to ask */
+    const struct kt_stale *stale;           /* to choose from */
+    struct kt_stale listed;                 /* by the API, where there is no store to ask */
     const struct kt_stale_object **objects; /* that are asked for */
     const struct kt_api_kind **kind_of;     /* each of them; NULL: the API has none */
     size_t n;
@@ -209,6 +209,8 @@ static bool fail_nameless(struct kt_error *err)
 static bool count_pass(struct kt_rotation *rotation, struct kt_error *err)
 {
     size_t stale = rotation->look->census->stale.n;
+    if (rotation->look->census->stale.more)
+        return true;
     if (rotation->least_stale == 0 || stale < rotation->least_stale) {
         rotation->least_stale = stale;
         rotation->n_vain = 0;
@@ -248,13 +250,23 @@ static bool patch_all(struct rewriting *w, struct kt_error *err)
     return ran && take_result(rotation, w, &result, err);
 }
 
+static bool fail_left(const struct kt_rotation *rotation, struct kt_error *err)
+{
+    kt_fail(err, KT_E_INCOMPLETE, "%zu objects could not be rewritten", json_array_size(rotation->left));
+    return kt_error_hint(err, "see to them and run it again");
+}
+
 bool kt_rotation_rewrite(struct kt_rotation *rotation, struct kt_error *err)
 {
     KT_CLEANUP(rewriting_done) struct rewriting w = {.rotation = rotation};
     if (!rotation->look->census || rotation->look->census->stale.n == 0)
         return fail_nameless(err);
+    size_t before = rotation->n_rewritten;
     w.stale = &rotation->look->census->stale;
-    return open_api(&w, err) && count_pass(rotation, err) && patch_all(&w, err);
+    if (!open_api(&w, err) || !count_pass(rotation, err) || !patch_all(&w, err))
+        return false;
+    bool vain = rotation->n_rewritten == before && json_array_size(rotation->left) > 0;
+    return !kt_rotation_is_narrowed(rotation) || !vain || fail_left(rotation, err);
 }
 
 /* ---- rewrite all that the API lists ---- */
@@ -301,12 +313,6 @@ static bool list_rule(struct rewriting *w, const char *rule, struct kt_error *er
     if (!kt_api_kinds_find(w->kinds, group, resource, &kind, err))
         return false;
     return !kind || visit_kind(w, group, kind, err);
-}
-
-static bool fail_left(const struct kt_rotation *rotation, struct kt_error *err)
-{
-    kt_fail(err, KT_E_INCOMPLETE, "%zu objects could not be rewritten", json_array_size(rotation->left));
-    return kt_error_hint(err, "see to them and run it again");
 }
 
 bool kt_rotation_rewrite_all(struct kt_rotation *rotation, struct kt_error *err)

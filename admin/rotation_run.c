@@ -150,6 +150,16 @@ static bool fail_out_of_time(struct kt_rotation *r, struct kt_error *err)
     return kt_error_hint(err, "%.440s; the previous config file was not put back: %.150s", whole.hint, why.message);
 }
 
+/* What is known to come later than this run may wait needs no waiting. */
+static bool is_out_of_time(const struct kt_rotation *r)
+{
+    uint64_t waited = kt_clock_monotonic_ns() - r->begun_ns - r->worked_ns, limit = r->options->timeout_s * NS_PER_S;
+    uint64_t now = r->look->facts.now;
+    bool later = r->next.step == KT_STEP_WAIT && r->next.until > now && waited < limit &&
+                 r->next.until - now > (limit - waited) / NS_PER_S;
+    return waited > limit || later;
+}
+
 static bool is_stale(const struct kt_rotation *r)
 {
     return kt_clock_monotonic_ns() - r->look_ns > KT_ROTATION_STEP_S * NS_PER_S;
@@ -237,7 +247,7 @@ static bool turn(struct kt_rotation *r, bool *ret_done, struct kt_error *err)
     kt_rotation_why(r, &r->waits_for);
     if (interrupted)
         return fail_waiting(r, "interrupted", err);
-    if (kt_clock_monotonic_ns() - r->begun_ns - r->worked_ns > r->options->timeout_s * NS_PER_S)
+    if (is_out_of_time(r))
         return fail_out_of_time(r, err);
     return act(r, err);
 }

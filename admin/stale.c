@@ -41,8 +41,8 @@ bool kt_stale_add(struct kt_stale *stale, const struct kt_stale_from *from, stru
         stale->more = true;
         return true;
     }
-    char *at = malloc(strlen(from->under) + from->group.len + from->resource.len + from->namespace.len +
-                      from->name.len + 5);
+    char *at =
+        malloc(strlen(from->under) + from->group.len + from->resource.len + from->namespace.len + from->name.len + 5);
     if (!at)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
     if (!make_room(stale, err)) {

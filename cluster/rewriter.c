@@ -11,7 +11,8 @@
 #define NS_PER_MS    UINT64_C(1000000)
 #define TICK_NS      (100 * NS_PER_MS) /* looks at the clock and at stop */
 #define PAUSE_NS     (250 * NS_PER_MS) /* before the second try; doubles */
-#define SERVER_TRIES 3u                /* of what a server failed at: it may be its own store that was slow */
+#define DOUBLINGS    6u
+#define SERVER_TRIES 3u /* of what a server failed at: it may be its own store that was slow */
 
 /* One object that is on its way, or waits to be tried again. */
 struct slot {
@@ -79,8 +80,9 @@ static unsigned tries_of(const struct kt_http_answer *answer, const char *words)
 
 static void try_again(struct slot *slot, uint64_t now)
 {
+    unsigned doublings = slot->tries > 1 ? slot->tries - 1 : 0;
     slot->waits = true;
-    slot->due_ns = now + (PAUSE_NS << (slot->tries < 7 ? slot->tries - 1 : 6));
+    slot->due_ns = now + (PAUSE_NS << (doublings < DOUBLINGS ? doublings : DOUBLINGS));
     slot->rewriter->waiting++;
     slot->rewriter->result.retries++;
 }

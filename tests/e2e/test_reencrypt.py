@@ -6,7 +6,6 @@ import base64
 import contextlib
 import json
 import random
-import re
 import secrets
 import signal
 import subprocess
@@ -14,9 +13,9 @@ import threading
 import time
 
 import harness
-from cluster import PREFIX, Cluster, EncryptedObject, write_kubeconfig
-from daemon import Daemon
+from cluster import PREFIX, EncryptedObject
 from harness import KEYTURN, proved, wait_for
+from one_server import OneServer
 
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
 KINDS = ("secrets", "configmaps", "widgets.example.com")
@@ -118,28 +117,14 @@ class Traffic:
         client.close()
 
 
-class Reencrypt(harness.Case):
+class Reencrypt(OneServer):
+    KINDS = KINDS
     N = 120  # of each kind
 
     @classmethod
     def prepare(cls):
-        path = cls.workspace.path
-        cls.daemon = Daemon(path / "d").init()
-        cls.workspace.on_close(cls.daemon.kill)
-        cls.daemon.start()
-        cls.config = path / "encryption.yaml"
-        rendered = json.loads(cls.daemon.keyturn("config", "show", "-o", "json").stdout)["config"] \
-            if cls.daemon.keyturn("config", "show", "-o", "json").stdout.startswith('{"config') else None
-        text = rendered or cls.daemon.rendered_config()
-        cls.config.write_text(text.replace("- secrets\n", "- secrets\n      - configmaps\n      - widgets.example.com\n"))
-        assert "widgets" in cls.config.read_text(), text
-        cls.cluster = Cluster(harness.assets(), path, cls.config)
-        cls.workspace.on_close(lambda: cls.cluster.stop(signal.SIGKILL))
-        cls.cluster.start()
-        cls.kubeconfig = path / "kubeconfig"
-        write_kubeconfig(cls.kubeconfig, [cls.cluster.api])
+        super().prepare()
         cls.client = cls.cluster.api.client(keep=True)
-        cls.kept = {}
         cls.make_widgets()
         for kind in KINDS:
             for i in range(cls.N):
@@ -164,22 +149,12 @@ class Reencrypt(harness.Case):
 
     # ---- what everybody asks ----
 
-    def words(self, *words):
-        return [*words, "--kubeconfig", self.kubeconfig, "--encryption-config", self.config, "--etcd-endpoints",
-                self.cluster.etcd.url()]
-
-    def keyturn(self, *words, status=0):
-        answer = self.daemon.keyturn(*self.words(*words), timeout=400)
-        self.assertEqual(answer.exit, status, repr(answer))
-        self.assertNotIn(self.cluster.api.token, answer.stdout + answer.stderr)
-        return answer
-
     def census(self, *more, status=0):
         return self.keyturn("census", "-o", "json", *more, status=status).json()
 
     @contextlib.contextmanager
     def running(self, *words):
-        with subprocess.Popen([KEYTURN, *map(str, self.words(*words)), "--config", self.daemon.config], stdin=subprocess.DEVNULL,
+        with subprocess.Popen([KEYTURN, *words, *self.options(), "--config", self.daemon.config], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
             try:
                 yield run

@@ -14,9 +14,9 @@ import threading
 import time
 
 import harness
-from cluster import Cluster, EncryptedObject, write_kubeconfig
-from daemon import Daemon
+from cluster import EncryptedObject
 from harness import BUILD, KEYTURN, proved, wait_for
+from one_server import OneServer
 
 FAULT = BUILD / "tests/fault/libkt_kill_at_write.so"
 KEYS = "Active  Key Type  Name\n------  --------  ----\n"
@@ -26,42 +26,10 @@ def sha256(data):
     return "sha256:" + hashlib.sha256(data if isinstance(data, bytes) else data.encode()).hexdigest()
 
 
-class Rotation(harness.Case):
-    @classmethod
-    def prepare(cls):
-        path = cls.workspace.path
-        cls.daemon = Daemon(path / "d").init()
-        cls.workspace.on_close(cls.daemon.kill)
-        cls.daemon.start()
-        cls.config = path / "encryption.yaml"
-        cls.config.write_text(cls.daemon.rendered_config())
-        cls.cluster = Cluster(harness.assets(), path, cls.config)
-        cls.workspace.on_close(lambda: cls.cluster.stop(signal.SIGKILL))
-        cls.cluster.start()
-        cls.kubeconfig = path / "kubeconfig"
-        write_kubeconfig(cls.kubeconfig, [cls.cluster.api])
-        cls.kept = {}
-
-    def keyturn(self, *words, status=0, store=True, env=None):
-        more = ["--kubeconfig", self.kubeconfig, "--encryption-config", self.config]
-        if store:
-            more += ["--etcd-endpoints", self.cluster.etcd.url()]
-        answer = self.daemon.keyturn(*words, *more, timeout=400, env=env)
-        self.assertEqual(answer.exit, status, repr(answer))
-        self.assertNotIn(self.cluster.api.token, answer.stdout + answer.stderr)
-        return answer
-
+class Rotation(OneServer):
     def store(self, name):
-        value = secrets.token_hex(16).encode()
-        status, answer = self.cluster.api.client().create_secret(name, value)
-        self.assertEqual(status, 201, answer)
-        self.kept[name] = value
+        self.create_kept(name)
         return EncryptedObject(self.cluster.etcd.secret(name)).key_id
-
-    def read_all(self):
-        client = self.cluster.api.client()
-        for name, value in self.kept.items():
-            self.assertEqual(client.read_secret(name), value)
 
     def test_1_status(self):
         self.store("first")

@@ -202,9 +202,7 @@ class Wiring(harness.Case):
             answer = self.on_cluster(command, "--yes", "-o", "json")
             self.assertEqual(answer.exit, 0, answer)
             stored = self.store()[1]
-            left = [key for key, value in self.etcd.all("/registry/secrets/") if not value.startswith(prefix[:4])
-                    or (command == "enable") != value.startswith(prefix)]
-            self.assertEqual(left, [])
+            self.assertEqual([key for key, value in self.etcd.all("/registry/secrets/") if not value.startswith(prefix)], [])
             self.assertTrue(stored.startswith(prefix), stored[:60])
             self.all_readable()
             answer = self.on_cluster("status")

@@ -25,21 +25,21 @@ static void add(struct made *made, const char *command, bool enabled, bool in_ta
     struct kt_audit_line *line = &made->line;
     struct kt_text text;
     bool was = line->after.enabled;
-    *line = (struct kt_audit_line){.seq = ++made->n,
-                                   .time = 1000 * made->n,
-                                   .event = made->n == 1 ? KT_AUDIT_FOUNDED : KT_AUDIT_CHANGED,
-                                   .node = "n",
-                                   .after = {.membership = 1,
-                                             .generation = made->n,
-                                             .stage = KT_STAGE_START,
-                                             .enabled = enabled,
-                                             .n_recipients = 1,
-                                             .recipients = {"n"},
-                                             .n_keys = 1,
-                                             .keys = {{.id = "00000000000000000000000000000000",
-                                                       .name = "k",
-                                                       .type = KT_KEY_KMS,
-                                                       .state = KT_KEY_ACTIVE}}}};
+    *line = (struct kt_audit_line){
+        .seq = ++made->n,
+        .time = 1000 * made->n,
+        .event = made->n == 1 ? KT_AUDIT_FOUNDED : KT_AUDIT_CHANGED,
+        .node = "n",
+        .after = {
+            .membership = 1,
+            .generation = made->n,
+            .stage = KT_STAGE_START,
+            .enabled = enabled,
+            .n_recipients = 1,
+            .recipients = {"n"},
+            .n_keys = 1,
+            .keys = {
+                {.id = "00000000000000000000000000000000", .name = "k", .type = KT_KEY_KMS, .state = KT_KEY_ACTIVE}}}};
     if (made->n > 1) {
         line->before = line->after;
         line->before.enabled = was;
