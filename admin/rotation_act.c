@@ -162,5 +162,5 @@ void kt_rotation_why(const struct kt_rotation *rotation, struct kt_error *ret)
     if (!more || more->code == KT_OK)
         return;
     struct kt_error whole = *ret;
-    (void)kt_error_hint(ret, "%.180s%s%.180s", more->message, whole.hint[0] ? "; " : "", whole.hint);
+    (void)kt_error_hint(ret, "%.280s%s%.340s", more->message, whole.hint[0] ? "; " : "", whole.hint);
 }
