@@ -26,7 +26,7 @@ static const char *const GROUPS[] = {
 #undef KT_STORAGE_GROUP
 };
 
-static bool is_built_in(const char *group)
+bool kt_storage_group_is_built_in(const char *group)
 {
     if (!strchr(group, '.'))
         return true;
@@ -85,7 +85,7 @@ static void add_resource(struct kt_text *key, const struct kt_storage_resource *
     }
     for (size_t i = 0; i <= len; i++)
         lower[i] = (char)tolower((unsigned char)resource->resource[i]);
-    if (!is_built_in(resource->group))
+    if (!kt_storage_group_is_built_in(resource->group))
         kt_text_add(key, "%s/", resource->group);
     kt_text_add(key, "%s/", lower);
 }
@@ -209,7 +209,7 @@ const struct kt_etcd_endpoints *kt_storage_overrides_find(const struct kt_storag
 {
     /* Both groups of events are one kind, of which the store knows the older. */
     const char *group = strcmp(resource->group, "events.k8s.io") == 0 ? "" : resource->group;
-    if (!is_built_in(group))
+    if (!kt_storage_group_is_built_in(group))
         return NULL;
     const struct kt_etcd_endpoints *exact = find_override(overrides, group, resource->resource);
     return exact ? exact : find_override(overrides, group, "*");

@@ -25,6 +25,9 @@ struct kt_storage_resource {
 /* "secrets", "secrets.", "deployments.apps": the form of the EncryptionConfiguration, without wildcards. KT_E_USAGE. */
 bool kt_storage_resource_parse(const char *text, struct kt_storage_resource *ret, struct kt_error *err) KT_MUST_CHECK;
 
+/* Whether kinds of that group are stored without it. */
+bool kt_storage_group_is_built_in(const char *group);
+
 /* The key of one object. prefix: as --etcd-prefix has it; NULL: the default. namespace: NULL for kinds without. Refuses
  * empty parts, ".", ".." and parts with '/' or '%', as kube-apiserver does. KT_E_USAGE. */
 bool kt_storage_key(const char *prefix, const struct kt_storage_resource *resource, const char *namespace,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/storage_place.h"
 
+#include "cluster/storage_key.h"
+
 #include <string.h>
 
 #define PARTS_MAX 5u
@@ -87,11 +89,21 @@ static bool take_kind(const struct parts *parts, struct kt_storage_place *ret)
     return false;
 }
 
+/* Groups that are built in are not in keys. */
+static bool has_group(struct kt_slice part)
+{
+    char group[KT_STORAGE_SEGMENT_MAX];
+    if (part.len >= sizeof(group) || memchr(part.data, '\0', part.len))
+        return false;
+    memcpy(group, part.data, part.len);
+    group[part.len] = '\0';
+    return !kt_storage_group_is_built_in(group);
+}
+
 /* GROUP/RESOURCE/..., or one that is not known. */
 static void take_other(const struct parts *parts, struct kt_storage_place *ret)
 {
-    bool has_group = memchr(parts->items[0].data, '.', parts->items[0].len) != NULL;
-    if (has_group && parts->n > 1 && parts->items[1].len > 0) {
+    if (has_group(parts->items[0]) && parts->n > 1 && parts->items[1].len > 0) {
         *ret = (struct kt_storage_place){.resource = parts->items[1], .group = parts->items[0], .known = true};
         take_object(parts, 2, false, true, ret);
         return;

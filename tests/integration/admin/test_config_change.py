@@ -283,9 +283,9 @@ class Rollback(Changes):
     def test_there_and_back_again(self):
         """What the file becomes it had been before."""
         first = self.enc.read_bytes()
-        self.forced("disable", status=2)
+        self.forced("disable", status=4)
         second = self.enc.read_bytes()
-        self.forced("enable", status=2)
+        self.forced("enable", status=4)
         self.assertEqual(self.enc.read_bytes(), first)
         for _ in range(2):
             self.forced("config", "rollback")

@@ -31,6 +31,7 @@ static const struct {
     {"masterleases/10.0.0.1", "masterleases", "", "", "10.0.0.1", KNOWN | INTERNAL},
     {"ranges/serviceips", "ranges", "", "", "serviceips", KNOWN | INTERNAL},
     {"gizmos/d/x", "gizmos", "", "d", "x", 0},
+    {"networking.k8s.io/ingresses/d/x", "networking.k8s.io", "", "", "", ODD},
     {"health", "health", "", "", "", ODD},
     {"secrets/x", "secrets", "", "", "", KNOWN | ODD},
     {"secrets/d/x/y", "secrets", "", "", "", KNOWN | ODD},
