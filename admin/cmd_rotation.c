@@ -204,7 +204,8 @@ static bool print(const struct kt_rotation *rotation, struct kt_error *err)
     if (rotation->options->dry_run)
         print_plan(rotation);
     else if (rotation->narrowed_end)
-        puts("what was asked for is rewritten; nothing retires");
+        puts(rotation->n_rewritten > 0 ? "what was asked for is rewritten; nothing retires"
+                                       : "nothing of what was asked for had to be rewritten; nothing retires");
     else
         puts(kt_rotation_success(rotation->order.kind));
     return kt_output_done(err);

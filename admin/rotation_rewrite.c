@@ -190,9 +190,13 @@ static bool take_result(struct kt_rotation *rotation, const struct rewriting *w,
     rotation->n_rewritten += result->rewritten;
     rotation->rewrite_ns += result->elapsed_ns;
     rotation->worked_ns += result->elapsed_ns;
-    rotation->look->rewrite =
-        (struct kt_facts_rewrite){.ran = true, .ended_mono = kt_clock_monotonic_ns(), .failed = result->failed};
-    return true;
+    rotation->look->rewrite = (struct kt_facts_rewrite){
+        .ran = !result->stopped, .ended_mono = kt_clock_monotonic_ns(), .failed = result->failed};
+    if (!result->stopped || *kt_rotation_interrupted())
+        return true;
+    kt_fail(err, KT_E_INCOMPLETE, "nothing was rewritten for %u s, and not all that had to be was",
+            rotation->options->timeout_s);
+    return kt_error_hint(err, "keyturn status -v shows the API servers; then run it again: it goes on from here");
 }
 
 /* What is counted as left over, and is no object that could be named. */
