@@ -45,6 +45,17 @@ int kt_census_ref(const struct kt_look *look, const struct kt_tally_row *row)
     return kt_stored_ref(look->info, look->provider, &as);
 }
 
+bool kt_census_superseded(const struct kt_look *look, const struct kt_tally_row *row)
+{
+    const struct kt_stored_as as = stored_as(row);
+    return kt_stored_superseded(look->info, &as) != NULL;
+}
+
+int64_t kt_census_revision(const struct kt_census *census)
+{
+    return census->file ? census->saved.revision : census->live.revision;
+}
+
 void kt_census_under(const struct kt_tally_row *row, char ret[KT_UNDER_MAX])
 {
     char text[KT_UNDER_MAX];
@@ -178,6 +189,15 @@ void kt_census_free(struct kt_census *census)
     free(census);
 }
 
+static bool count(const struct kt_look *look, const struct kt_census_order *order, struct kt_census *census,
+                  struct kt_error *err)
+{
+    census->file = order->snapshot;
+    if (order->snapshot)
+        return kt_saved_count(order->snapshot, order->skip_hash_check, census->tally, &census->saved, err);
+    return kt_live_count(look->store, census->tally, &census->live, err);
+}
+
 bool kt_census_take(struct kt_look *look, const struct kt_census_order *order, struct kt_error *err)
 {
     kt_census_free(KT_TAKE_PTR(look->census));
@@ -191,14 +211,14 @@ bool kt_census_take(struct kt_look *look, const struct kt_census_order *order, s
         counting.alarms = kt_rotation_plaintext_alarms(&look->facts, order->stale_for);
     if (!find_names(look, &census->names, err))
         return false;
-    const struct kt_tally_options options = {.prefix = look->store->prefix,
+    const struct kt_tally_options options = {.prefix = look->prefix[0] ? look->prefix : NULL,
                                              .names = census->names.items,
                                              .n_names = census->names.n,
                                              .visit = visit,
                                              .again = again,
                                              .context = &counting};
     census->tally = kt_tally_new(&options, err);
-    if (!census->tally || !kt_live_count(look->store, census->tally, &census->live, err))
+    if (!census->tally || !count(look, order, census, err))
         return false;
     look->census = KT_TAKE_PTR(census);
     return true;

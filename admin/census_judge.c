@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/census_judge.h"
 
+#include "admin/census_need.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -54,8 +55,8 @@ bool kt_census_asked_parse(const char *text, struct kt_census_asked *ret, struct
     for (char *word = strsep(&rest, ","); word; word = strsep(&rest, ",")) {
         if (take_word(word, ret))
             continue;
-        kt_fail(err, KT_E_USAGE, "expected plaintext, unknown, other, uncovered or key-older-than=90d, found %.64s",
-                word);
+        kt_fail(err, KT_E_USAGE,
+                "expected plaintext, unknown, other, missing, uncovered or key-older-than=90d, found %.64s", word);
         return kt_error_hint(err, "several have commas between them");
     }
     return true;
@@ -87,11 +88,13 @@ unsigned kt_census_kinds_of(const struct kt_look *look, const struct kt_tally_ro
     const struct kt_stored_rule *rule = kt_stored_rule_of(&look->rules, row);
     int ref = kt_census_ref(look, row);
     uint64_t created = kt_census_created(look, row);
-    unsigned old = created > 0 && created < made_before ? KT_CENSUS_BIT(KT_CENSUS_OLD) : 0;
+    unsigned more = created > 0 && created < made_before ? KT_CENSUS_BIT(KT_CENSUS_OLD) : 0;
     if (ref == KT_REF_UNKNOWN)
         return KT_CENSUS_BIT(KT_CENSUS_UNKNOWN);
+    if (kt_census_held(look, row) == KT_HELD_MISSING)
+        more |= KT_CENSUS_BIT(KT_CENSUS_MISSING);
     if (ref != KT_REF_IDENTITY)
-        return ref < KT_REF_KEYS ? KT_CENSUS_BIT(KT_CENSUS_OTHER) | old : old;
+        return ref < KT_REF_KEYS ? KT_CENSUS_BIT(KT_CENSUS_OTHER) | more : more;
     if (row->internal || !look->rules.known)
         return 0;
     if (!rule)
@@ -120,7 +123,7 @@ const char *kt_census_state(const struct kt_look *look, const struct kt_tally_ro
     case KT_REF_ARCHIVED:
         return "archived";
     case KT_REF_STRANGER:
-        return "not listed";
+        return kt_census_superseded(look, row) ? "superseded" : "not listed";
     case KT_REF_FOREIGN:
         return "other";
     default:

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct kt_look *kt_look_open(const struct kt_options *options, const struct kt_config *config, struct kt_error *err)
+struct kt_look *kt_look_open_files(const struct kt_options *options, const struct kt_config *config,
+                                   struct kt_error *err)
 {
-    KT_CLEANUP(kt_look_free_p) struct kt_look *look = calloc(1, sizeof(*look));
+    struct kt_look *look = calloc(1, sizeof(*look));
     if (!look) {
         kt_fail(err, KT_E_NOMEM, "out of memory");
         return NULL;
@@ -17,7 +18,14 @@ struct kt_look *kt_look_open(const struct kt_options *options, const struct kt_c
     look->options = options;
     look->config = config;
     memcpy(look->provider, config->provider, sizeof(look->provider));
-    if (!kt_look_find_sources(look, err) || !kt_look_find_store(look, err))
+    kt_look_find_files(look);
+    return look;
+}
+
+struct kt_look *kt_look_open(const struct kt_options *options, const struct kt_config *config, struct kt_error *err)
+{
+    KT_CLEANUP(kt_look_free_p) struct kt_look *look = kt_look_open_files(options, config, err);
+    if (!look || !kt_look_find_sources(look, err) || !kt_look_find_store(look, err))
         return NULL;
     return KT_TAKE_PTR(look);
 }

@@ -40,12 +40,13 @@ struct kt_seen {
 struct kt_look {
     const struct kt_options *options;
     const struct kt_config *config;
-    struct kt_host *host;           /* NULL: no distribution is here */
-    struct kt_kube *kube;           /* NULL: no kubeconfig */
-    struct kt_store *store;         /* NULL: it cannot be asked */
-    char config_file[PATH_MAX];     /* "": none is known */
-    uint64_t config_time;           /* of its last change, s */
-    char provider[KT_NAME_MAX + 1]; /* what our KMS provider is called there */
+    struct kt_host *host;            /* NULL: no distribution is here */
+    struct kt_kube *kube;            /* NULL: no kubeconfig */
+    struct kt_store *store;          /* NULL: it cannot be asked */
+    char config_file[PATH_MAX];      /* "": none is known */
+    uint64_t config_time;            /* of its last change, s */
+    char prefix[KT_STORAGE_KEY_MAX]; /* --etcd-prefix; "": the default */
+    char provider[KT_NAME_MAX + 1];  /* what our KMS provider is called there */
     bool compares; /* set it where the config file may come to be changed: keys of it are told by their bytes, too;
                       takes this node's private half where there are any */
     enum kt_canary_kind canary_kind; /* of a resource that is encrypted with our keys */
@@ -69,6 +70,9 @@ struct kt_look {
 /* options and config outlive it. NULL with what was named and is not as it should be. */
 struct kt_look *kt_look_open(const struct kt_options *options, const struct kt_config *config,
                              struct kt_error *err) KT_MUST_CHECK;
+/* What lies on this host alone: no cluster and no store is looked for. */
+struct kt_look *kt_look_open_files(const struct kt_options *options, const struct kt_config *config,
+                                   struct kt_error *err) KT_MUST_CHECK;
 void kt_look_free(struct kt_look *look);
 KT_DEFINE_CLEANUP(struct kt_look *, kt_look_free);
 
@@ -86,6 +90,7 @@ bool kt_look_canary(struct kt_look *look, size_t index, struct kt_error *err) KT
 bool kt_look_is_key(const char *key_id_hash, const char *key_id) KT_MUST_CHECK;
 
 /* Parts of kt_look_open and kt_look_take. */
+void kt_look_find_files(struct kt_look *look);
 bool kt_look_find_sources(struct kt_look *look, struct kt_error *err) KT_MUST_CHECK;
 bool kt_look_find_store(struct kt_look *look, struct kt_error *err) KT_MUST_CHECK;
 bool kt_look_config(struct kt_look *look, struct kt_error *err) KT_MUST_CHECK;

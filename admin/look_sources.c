@@ -72,10 +72,25 @@ static void find_config(struct kt_look *look)
         snprintf(look->config_file, sizeof(look->config_file), "%s", named ? named : encryption.file);
 }
 
-bool kt_look_find_sources(struct kt_look *look, struct kt_error *err)
+/* A store that was named may have the prefix of this host, too. */
+static void find_prefix(struct kt_look *look)
+{
+    KT_CLEANUP(kt_free_p) struct kt_host_store *host = calloc(1, sizeof(*host));
+    const char *named = option(look, KT_CLUSTER_ETCD_PREFIX);
+    struct kt_error ignored = KT_ERROR_INIT;
+    bool known = host && look->host && kt_host_store(look->host, host, &ignored);
+    snprintf(look->prefix, sizeof(look->prefix), "%s", named ? named : known ? host->prefix : "");
+}
+
+void kt_look_find_files(struct kt_look *look)
 {
     find_host(look);
     find_config(look);
+    find_prefix(look);
+}
+
+bool kt_look_find_sources(struct kt_look *look, struct kt_error *err)
+{
     return find_kube(look, err);
 }
 
@@ -87,7 +102,7 @@ static const char *or_host(const struct kt_look *look, enum kt_cluster_option wh
     if (named)
         return named;
     /* What belongs to another store than the one that was named helps nothing. */
-    bool own = !option(look, KT_CLUSTER_ETCD_ENDPOINTS) || which == KT_CLUSTER_ETCD_PREFIX;
+    bool own = !option(look, KT_CLUSTER_ETCD_ENDPOINTS);
     return own && host && host[0] != '\0' ? host : NULL;
 }
 
@@ -96,7 +111,7 @@ static bool open_store(struct kt_look *look, const struct kt_host_store *host, s
     const struct kt_store_options options = {
         .endpoints = or_host(look, KT_CLUSTER_ETCD_ENDPOINTS, host->endpoints),
         .overrides = or_host(look, KT_CLUSTER_ETCD_OVERRIDES, host->overrides),
-        .prefix = or_host(look, KT_CLUSTER_ETCD_PREFIX, host->prefix),
+        .prefix = look->prefix[0] ? look->prefix : NULL,
         .tls.ca = or_host(look, KT_CLUSTER_ETCD_CACERT, host->ca),
         .tls.cert = or_host(look, KT_CLUSTER_ETCD_CERT, host->cert),
         .tls.key = or_host(look, KT_CLUSTER_ETCD_KEY, host->key),

@@ -126,6 +126,16 @@ const struct kt_archived_info *kt_stored_archived(const struct kt_keyring_info *
     return NULL;
 }
 
+const struct kt_key_info *kt_stored_superseded(const struct kt_keyring_info *info, const struct kt_stored_as *as)
+{
+    for (size_t i = 0; i < info->n_keys; i++) {
+        const struct kt_key_info *key = &info->keys[i];
+        if (key->superseded && is_key(as, key->type, key->id, key->name))
+            return key;
+    }
+    return NULL;
+}
+
 static bool has_key(enum kt_storage_provider provider)
 {
     return provider == KT_STORAGE_KMS_V2 || kt_stored_key_type(provider) != 0;

@@ -43,5 +43,7 @@ struct kt_stored_as {
  * not know; KT_REF_FOREIGN: another KMS plugin. The active key under the name of another plugin is FOREIGN: what is
  * stored so is not as it should be. provider: what our plugin is called. */
 int kt_stored_ref(const struct kt_keyring_info *info, const char *provider, const struct kt_stored_as *as);
+/* The superseded one (struct kt_key_info) that it is; NULL: none. */
+const struct kt_key_info *kt_stored_superseded(const struct kt_keyring_info *info, const struct kt_stored_as *as);
 /* Of KT_REF_ARCHIVED: which; NULL: another ref. */
 const struct kt_archived_info *kt_stored_archived(const struct kt_keyring_info *info, const struct kt_stored_as *as);

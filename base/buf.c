@@ -13,9 +13,21 @@ struct kt_slice kt_slice_str(const char *text)
     return KT_SLICE(text, text ? strlen(text) : 0);
 }
 
+int kt_slice_compare(struct kt_slice a, struct kt_slice b)
+{
+    size_t common = a.len < b.len ? a.len : b.len;
+    int order = common > 0 ? memcmp(a.data, b.data, common) : 0;
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 bool kt_slice_equal(struct kt_slice a, struct kt_slice b)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+    return a.len == b.len && kt_slice_compare(a, b) == 0;
+}
+
+bool kt_slice_begins(struct kt_slice slice, struct kt_slice beginning)
+{
+    return slice.len >= beginning.len && kt_slice_compare(KT_SLICE(slice.data, beginning.len), beginning) == 0;
 }
 
 void kt_bytes_done(struct kt_bytes *bytes)

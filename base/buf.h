@@ -17,7 +17,10 @@ struct kt_slice {
 };
 #define KT_SLICE(p, n) ((struct kt_slice){.data = (const uint8_t *)(p), .len = (n)})
 struct kt_slice kt_slice_str(const char *text);
-bool kt_slice_equal(struct kt_slice a, struct kt_slice b); /* not for secrets */
+/* By their bytes, a beginning before what goes on: below, at, or above zero. Neither is for secrets. */
+int kt_slice_compare(struct kt_slice a, struct kt_slice b);
+bool kt_slice_equal(struct kt_slice a, struct kt_slice b);
+bool kt_slice_begins(struct kt_slice slice, struct kt_slice beginning);
 
 /* Heap bytes with an owner; not for secrets. data[len] is always NUL, so that text can be used as such. */
 struct kt_bytes {

@@ -77,21 +77,14 @@ struct kt_slice kt_tally_prefix(const struct kt_tally *tally)
 
 /* ---- rows ---- */
 
-static int compare_slices(struct kt_slice a, struct kt_slice b)
-{
-    size_t common = a.len < b.len ? a.len : b.len;
-    int order = common > 0 ? memcmp(a.data, b.data, common) : 0;
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static int compare(const void *left, const void *right)
 {
     const struct kt_tally_row *a = left, *b = right;
     int order = strcmp(a->group, b->group);
     order = order != 0 ? order : strcmp(a->resource, b->resource);
     order = order != 0 ? order : (a->provider > b->provider) - (a->provider < b->provider);
-    order = order != 0 ? order : compare_slices(a->name, b->name);
-    order = order != 0 ? order : compare_slices(a->key_id, b->key_id);
+    order = order != 0 ? order : kt_slice_compare(a->name, b->name);
+    order = order != 0 ? order : kt_slice_compare(a->key_id, b->key_id);
     return order != 0 ? order : strcmp(a->problem ? a->problem : "", b->problem ? b->problem : "");
 }
 

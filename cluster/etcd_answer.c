@@ -48,7 +48,7 @@ static bool take_kv_field(const struct kt_pb_field *field, struct kt_etcd_kv *kv
     return true;
 }
 
-static bool read_kv(struct kt_slice message, struct kt_etcd_kv *ret)
+bool kt_etcd_kv_read(struct kt_slice message, struct kt_etcd_kv *ret)
 {
     struct kt_reader r;
     struct kt_pb_field field;
@@ -71,7 +71,7 @@ static bool take_field(const struct kt_pb_field *field, struct kt_etcd_answer *a
         return read_header(field->bytes, &answer->revision);
     case ANSWER_KV:
         answer->n_kvs++;
-        return read_kv(field->bytes, &kv);
+        return kt_etcd_kv_read(field->bytes, &kv);
     case ANSWER_MORE:
         answer->more = field->value != 0;
         return true;
@@ -104,6 +104,6 @@ bool kt_etcd_answer_next(struct kt_etcd_answer *answer, struct kt_etcd_kv *ret)
     struct kt_pb_field field;
     while (kt_pb_next(&answer->rest, &field))
         if (field.number == ANSWER_KV)
-            return read_kv(field.bytes, ret);
+            return kt_etcd_kv_read(field.bytes, ret);
     return false;
 }

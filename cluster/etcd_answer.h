@@ -13,6 +13,9 @@ struct kt_etcd_kv {
     int64_t version; /* 1: as it was created */
 };
 
+/* mvccpb.KeyValue. False if it is malformed, or has no key. */
+bool kt_etcd_kv_read(struct kt_slice message, struct kt_etcd_kv *ret) KT_MUST_CHECK;
+
 struct kt_etcd_answer {
     int64_t revision; /* of the whole store, when it answered */
     int64_t count;    /* keys in the range, however many are here */

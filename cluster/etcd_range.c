@@ -45,20 +45,14 @@ static bool set_range(struct walk *w, struct kt_error *err)
     return true;
 }
 
-static int compare(struct kt_slice a, struct kt_slice b)
-{
-    int order = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 /* The page after this key begins with the key and a NUL, the smallest that is larger. */
 static bool step_over(struct walk *w, struct kt_slice key, struct kt_error *err)
 {
     if (key.len >= sizeof(w->next))
         return fail_answer("a key that is too long", err);
-    if (compare(key, KT_SLICE(w->next, w->next_len)) < 0)
+    if (kt_slice_compare(key, KT_SLICE(w->next, w->next_len)) < 0)
         return fail_answer("a key before those that were asked for", err);
-    if (key.len < w->pass->prefix.len || memcmp(key.data, w->pass->prefix.data, w->pass->prefix.len) != 0)
+    if (!kt_slice_begins(key, w->pass->prefix))
         return fail_answer("a key outside of it", err);
     memcpy(w->next, key.data, key.len);
     w->next[key.len] = 0;

@@ -18,7 +18,7 @@ static const struct kind {
 #undef KT_STORAGE_KIND
 };
 
-static const char *const INTERNAL[] = {"masterleases", "peerserverleases", "ranges"};
+static const char *const INTERNAL[] = {"health", "masterleases", "peerserverleases", "ranges"};
 
 struct parts {
     size_t n; /* PARTS_MAX: or more */
@@ -115,7 +115,7 @@ static void take_other(const struct parts *parts, struct kt_storage_place *ret)
 bool kt_storage_place_read(struct kt_slice prefix, struct kt_slice key, struct kt_storage_place *ret)
 {
     struct parts parts;
-    if (key.len <= prefix.len || memcmp(key.data, prefix.data, prefix.len) != 0)
+    if (key.len == prefix.len || !kt_slice_begins(key, prefix))
         return false;
     split(KT_SLICE(key.data + prefix.len, key.len - prefix.len), &parts);
     if (parts.items[0].len == 0)

@@ -3,8 +3,8 @@
  * Which object a key of the store is of: the inverse of storage_key.h. Nothing is copied.
  *
  * kube-apiserver keeps a few lists of its own beside the objects (which addresses and ports are given out, which API
- * servers there are). They are never encrypted, whatever the EncryptionConfiguration says (seen with v1.36.2 and a rule
- * for *.*).
+ * servers there are), and kine a key for its health. They are never encrypted, whatever the EncryptionConfiguration
+ * says (seen with v1.36.2 and a rule for *.*).
  */
 #pragma once
 
