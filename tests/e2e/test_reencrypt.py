@@ -205,7 +205,7 @@ class Reencrypt(OneServer):
         known = self.all_kinds()
         strange = {row["resource"] for row in census["counts"] if row["state"] != "internal"} - known
         self.assertEqual(strange, set())
-        self.assertEqual(census["found"], {"plaintext": 0, "unknown": 0, "other": 0, "uncovered": sum(
+        self.assertEqual(census["found"], {"plaintext": 0, "unknown": 0, "other": 0, "missing": 0, "uncovered": sum(
             row["count"] for row in census["counts"] if row["state"] == "uncovered")})
         error = self.keyturn("census", "--fail-on", "uncovered,plaintext", "-o", "json", status=8).error()
         self.assertEqual((error["code"], "no rule covers" in error["message"]), ("FOUND", True))
