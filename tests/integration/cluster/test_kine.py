@@ -3,6 +3,7 @@
 """The client of etcd against kine on sqlite, over its Unix socket, with a kube-apiserver in front: what k3s without etcd is.
 Run by tools/check-kine, since kine takes two minutes to build."""
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from etcd_probe import Probe  # noqa: E402
 from cluster import ApiServer, secret_key  # noqa: E402
+from daemon import Daemon  # noqa: E402
 from pki import Authority  # noqa: E402
 from harness import SOURCE, Case, Missing, Server, assets, main, wait_for  # noqa: E402
 
@@ -135,6 +137,23 @@ class Kine(Case):
         probe = self.probe((f"unixs://{path}",), ca=authority.cert)
         self.assertIsNone(probe.get("/registry/secrets/default/a")[0])
         probe.close()
+
+    def test_7_a_backup(self):
+        """Its files, copied while it writes: what is counted of them is what is counted in the store."""
+        daemon = Daemon(self.dir / "d").init()
+        live = daemon.keyturn("census", "-o", "json", "--etcd-endpoints", f"unix://{self.socket}").json()
+        states = {row["resource"]: row["state"] for row in live["counts"] if row["resource"] in ("health", "secrets")}
+        self.assertEqual(states, {"health": "internal", "secrets": "not listed"})
+        self.server.process.send_signal(signal.SIGSTOP)
+        for name in ("state.db", "state.db-wal"):
+            shutil.copy(self.dir / name, self.dir / f"copy-{name}")
+        self.server.process.send_signal(signal.SIGCONT)
+        self.assertGreater((self.dir / "copy-state.db-wal").stat().st_size, 0)
+        before = sorted(path.name for path in self.dir.glob("copy-*"))
+        saved = daemon.keyturn("census", "-o", "json", "--snapshot", self.dir / "copy-state.db").json()
+        self.assertEqual((saved["counts"], saved["snapshot"]["format"]), (live["counts"], "kine"))
+        self.assertEqual(sorted(path.name for path in self.dir.glob("copy-*")), before)
+        self.assertEqual([(entry["key"], entry["isIn"]) for entry in saved["keys"]], [("key1", "missing")])
 
 
 if __name__ == "__main__":
