@@ -17,6 +17,7 @@ enum {
     OPTION_RESOURCE,
     OPTION_CONCURRENCY,
     OPTION_RATE,
+    OPTION_OLDER,
 };
 
 #define CONCURRENCY_MAX 256ul
@@ -49,7 +50,15 @@ static const struct argp_option enable_options[] = {
         .name = "accept-plaintext", .key = OPTION_ACCEPT,                                               \
         .doc = "Rewrite what is in clear where encryption had been finished, too"                       \
     }
-static const struct argp_option rotate_keys_options[] = {PACE, FORGET, {0}};
+static const struct argp_option rotate_keys_options[] = {
+    PACE,
+    {.name = "if-older-than",
+     .key = OPTION_OLDER,
+     .arg = "AGE",
+     .doc = "Begin only where the active key is as old as that (80d); else there is nothing to do"},
+    FORGET,
+    {0},
+};
 static const struct argp_option reencrypt_options[] = {
     PACE,
     {.name = "namespace", .key = OPTION_NAMESPACE, .arg = "NAME", .doc = "Only objects of this one; nothing retires"},
@@ -119,6 +128,8 @@ static error_t take_reencrypt(int key, char *arg, void *closure)
         return take_number(arg, CONCURRENCY_MAX, &asked->concurrency);
     case OPTION_RATE:
         return take_number(arg, RATE_MAX, &asked->max_rate);
+    case OPTION_OLDER:
+        return kt_duration_parse(arg, &asked->older_than) && asked->older_than > 0 ? 0 : EINVAL;
     default:
         return take_forget(key, arg, closure);
     }
@@ -186,6 +197,8 @@ static bool print_json(const struct kt_rotation *rotation, struct kt_error *err)
         json_object_set_new(value, "stage", json_string(kt_stage_text(info->stage)));
         json_object_set_new(value, "membership", json_integer((json_int_t)info->membership));
         json_object_set_new(value, "generation", json_integer((json_int_t)info->generation));
+        if (rotation->asked->older_than > 0)
+            json_object_set_new(value, "due", json_boolean(!rotation->young));
         json_object_set_new(value, "served", json_boolean(rotation->served));
         json_object_set_new(value, "generations", done_json(rotation));
         json_object_set_new(value, "forced", forced_json(rotation));
@@ -201,7 +214,9 @@ static bool print(const struct kt_rotation *rotation, struct kt_error *err)
 {
     if (rotation->options->json)
         return print_json(rotation, err);
-    if (rotation->options->dry_run)
+    if (rotation->young)
+        puts("the active key is not as old as that: nothing to do");
+    else if (rotation->options->dry_run)
         print_plan(rotation);
     else if (rotation->narrowed_end)
         puts(rotation->n_rewritten > 0 ? "what was asked for is rewritten; nothing retires"

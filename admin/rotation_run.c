@@ -289,6 +289,20 @@ int kt_rotation_lock(const struct kt_config *config, struct kt_error *err)
     return fd;
 }
 
+/* A rotation that is under way is gone on with, however young its key is. */
+static bool ask_age(struct kt_rotation *r, struct kt_error *err)
+{
+    if (r->asked->older_than == 0)
+        return true;
+    if (!describe(r, err))
+        return false;
+    const struct kt_keyring_info *info = r->described.info;
+    uint64_t now = kt_clock_real_s(), made = info->keys[0].created;
+    bool rests = info->stage == KT_STAGE_START || info->stage == KT_STAGE_REENCRYPT_FINISHED;
+    r->young = rests && (made > now || now - made < r->asked->older_than);
+    return true;
+}
+
 bool kt_rotation_run(const struct kt_options *options, const struct kt_rotation_order *order, struct kt_rotation *ret,
                      struct kt_error *err)
 {
@@ -307,6 +321,10 @@ bool kt_rotation_run(const struct kt_options *options, const struct kt_rotation_
     lock = options->dry_run ? -1 : kt_rotation_lock(ret->job.config, err);
     if (lock < 0 && !options->dry_run)
         return false;
+    if (!ask_age(ret, err))
+        return false;
+    if (ret->young)
+        return true;
     ret->look = kt_look_open(options, ret->job.config, err);
     if (!ret->look)
         return false;

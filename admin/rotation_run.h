@@ -43,6 +43,7 @@ struct kt_rotation_order {
     const char *resource; /* "secrets", "deployments.apps" */
     unsigned concurrency; /* requests at once, at most; 0: as many as the servers bear */
     unsigned max_rate;    /* requests a second; 0: any */
+    uint64_t older_than;  /* rotate-keys: begin only where the active key is as old as that, s; 0: whatever it is */
 };
 
 struct kt_rotation {
@@ -72,6 +73,7 @@ struct kt_rotation {
     size_t least_stale;     /* objects that a census of this run found to rewrite, at the least; 0: none was taken */
     unsigned n_vain;        /* passes since, in a row */
     json_t *left;           /* objects that the last pass could not rewrite; NULL: none was */
+    bool young;             /* the active key is, and no rotation is under way: nothing is due */
     bool narrowed_end;      /* what was asked for is rewritten, and no more was asked for */
     uint64_t look_ns;       /* when the newest look began */
     unsigned canary_before; /* 1 + the API server that the last step was a canary through; 0: it was another step */

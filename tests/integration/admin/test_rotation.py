@@ -11,7 +11,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from cluster import Cluster  # noqa: E402
-from program import KEYTURN, PATIENCE, Terminal, fault, until  # noqa: E402
+from program import BUILD, KEYTURN, PATIENCE, Terminal, fault, until  # noqa: E402
 
 FORCED = ["--force", "--yes"]
 
@@ -76,6 +76,26 @@ class KmsKeys(Rotations):
         self.assertEqual([step["change"] for step in plan if step["change"]], ["add a new key, last"])
         self.expect(self.on("a", "rotate-keys", "--dry-run", *FORCED), 0)
         self.assertEqual(self.kept("a"), before)
+
+    def test_a_key_that_is_young_enough(self):
+        """Nobody is asked for that, and nothing is changed; what is under way is gone on with."""
+        before = self.below()
+        self.assertEqual(self.expect(self.on("a", "rotate-keys", "--if-older-than", "80d", "--yes"), 0).stdout,
+                         "the active key is not as old as that: nothing to do\n")
+        answer = self.ok("a", "rotate-keys", "--if-older-than", "80d", "--yes")
+        self.assertEqual((answer["due"], answer["changed"], answer["stage"]), (False, False, "start"))
+        self.assertEqual(self.below(), before)
+        for age in ("80", "0d", "-1d", "eighty", ""):
+            self.refused("a", "rotate-keys", "--if-older-than", age, code="USAGE", status=2)
+        # 81 days later.
+        late = {"LD_PRELOAD": str(BUILD / "tests/fault/libkt_clock_ahead.so"), "KT_CLOCK_AHEAD": str(81 * 86400),
+                "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
+        self.expect(self.on("a", "rotate-keys", "--if-older-than", "80d", "--yes", "-o", "json", env=late), 3, "REFUSED",
+                    "there is no kubeconfig")
+        self.start("a")
+        self.expect(self.on("a", "prepare"), 0)
+        run = self.on("a", "rotate-keys", "--if-older-than", "80d", "--yes", "--timeout", "2", "-o", "json")
+        self.assertIn("there is no kubeconfig", self.expect(run, 4, "INCOMPLETE").stderr)
 
     def test_waits_for_the_daemon_and_goes_on(self):
         self.refused("a", "prepare", "--timeout", "1", code="INCOMPLETE", status=4, words="out of time")
