@@ -252,7 +252,7 @@ class ApiServers(harness.Case):
             self.assertEqual(EncryptedObject(stored).key_id, fresh)
         # One that was paused in the middle of a reload says that it failed, until it has tried again.
         wait_for("status finds nothing", lambda: self.daemon.keyturn(
-            "status", "--kubeconfig", self.kubeconfig, "--etcd-endpoints", self.etcd.url()).exit == 0, 90, 1)
+            "status", "--kubeconfig", self.kubeconfig, "--etcd-endpoints", self.etcd.url()).exit == 0, 240, 1)
         said = self.rotate("status", "-o", "json").json()
         self.assertEqual([server["current"] for server in said["apiServers"]], [True, True])
         self.assertEqual(len(self.daemon.keyturn("keyring", "show", "-o", "json").json()["keys"]), 3)

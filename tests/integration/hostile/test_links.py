@@ -44,6 +44,7 @@ NEEDED = {
         "libgrpc": "probe, etcd",
         "libgpr": "probe, etcd",
         "libcurl": "kube-apiserver",
+        "libsqlite3": "backups of kine",
         "libssl": "why etcd refuses a connection, which gRPC does not say",
     },
 }
