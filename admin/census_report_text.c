@@ -76,6 +76,10 @@ static bool print_table(const struct kt_look *look, struct kt_error *err)
 
 static const char *checked(const struct kt_snapshot_told *told)
 {
+    if (told->format == KT_SNAPSHOT_KINE && !told->has_log)
+        return "a database of kine; sqlite's own check finds it whole (it has no checksum); no log (-wal) lies beside "
+               "it: "
+               "what one had is not counted";
     if (told->format == KT_SNAPSHOT_KINE)
         return "a database of kine; sqlite's own check finds it whole (it has no checksum)";
     return told->summed ? "a backup of etcd; its SHA-256 is right"

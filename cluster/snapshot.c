@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -96,6 +97,7 @@ static bool read_unchanged(const struct kt_snapshot_order *order, struct kt_snap
     if (!open_file(order->file, &fd, &opened, err) || !look(order->file, &before, err))
         return false;
     told.bytes = (uint64_t)opened.st_size;
+    told.has_log = before.has_wal;
     bool read = read_file(order, fd, &told, err);
     struct kt_error ignored = KT_ERROR_INIT;
     bool same = look(order->file, &after, &ignored) && is_same(&opened, &before.file) &&
@@ -112,5 +114,10 @@ static bool read_unchanged(const struct kt_snapshot_order *order, struct kt_snap
 
 bool kt_snapshot_read(const struct kt_snapshot_order *order, struct kt_snapshot_told *ret, struct kt_error *err)
 {
-    return read_unchanged(order, ret, err) || kt_error_prefix(err, "%s", order->file);
+    /* sqlite's log lies beside the file that a link leads to. */
+    char path[PATH_MAX];
+    bool there = realpath(order->file, path) && access(path, F_OK) == 0;
+    struct kt_snapshot_order real = *order;
+    real.file = there ? path : order->file;
+    return read_unchanged(&real, ret, err) || kt_error_prefix(err, "%s", order->file);
 }

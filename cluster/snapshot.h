@@ -36,6 +36,7 @@ struct kt_snapshot_told {
     enum kt_snapshot_format format;
     bool summed;      /* by a checksum of the whole file */
     int64_t revision; /* the last that is in it */
+    bool has_log;     /* kine: a -wal lay beside it, and counts */
     uint64_t bytes;   /* of the file */
 };
 

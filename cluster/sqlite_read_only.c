@@ -126,7 +126,9 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
         return SQLITE_CANTOPEN; /* what it would write */
     memset(own->real, 0, (size_t)host()->szOsFile);
     int result = host()->xOpen(host(), name, own->real, wanted, NULL);
-    if (result != SQLITE_OK && is_log) {
+    int there = 1;
+    if (result != SQLITE_OK && is_log && host()->xAccess(host(), name, SQLITE_ACCESS_EXISTS, &there) == SQLITE_OK &&
+        !there) {
         own->real = NULL; /* a copy may say that it has a log, and have none any more */
         result = SQLITE_OK;
     }

@@ -66,13 +66,18 @@ static bool visit(void *context, struct kt_slice key, struct kt_slice value, str
     return true;
 }
 
-static bool read_copy(const struct scratch *scratch, char ret[256], struct kt_snapshot_told *told, struct kt_error *err)
+static bool read_named(const char *file, char ret[256], struct kt_snapshot_told *told, struct kt_error *err)
 {
     ret[0] = '\0';
     kt_error_clear(err);
     const struct kt_snapshot_order order = {
-        .file = scratch_name(scratch, "copy.db"), .prefix = kt_slice_str("/registry/"), .visit = visit, .context = ret};
+        .file = file, .prefix = kt_slice_str("/registry/"), .visit = visit, .context = ret};
     return kt_snapshot_read(&order, told, err);
+}
+
+static bool read_copy(const struct scratch *scratch, char ret[256], struct kt_snapshot_told *told, struct kt_error *err)
+{
+    return read_named(scratch_name(scratch, "copy.db"), ret, told, err);
 }
 
 /* What is in the log counts, nothing is written, and nothing is left beside the file. */
@@ -94,10 +99,15 @@ static void test_read(void **state)
     assert_int_equal(scratch_count(scratch, "copy.db"), 2);
     take_file(scratch, "copy.db", &after);
     assert_true(kt_slice_equal(kt_bytes_view(&before), kt_bytes_view(&after)));
+    assert_true(told.has_log);
+    assert_int_equal(symlink("copy.db", scratch_name(scratch, "link.db")), 0);
+    assert_true(read_named(scratch_name(scratch, "link.db"), text, &told, &err) && told.has_log);
+    assert_string_equal(text, "/registry/a/1=two /registry/a/2=three ");
     /* The file alone says that it has a log; one that was written back and removed is no loss, and cannot be told. */
     assert_int_equal(unlink(scratch_name(scratch, "copy.db-wal")), 0);
     assert_true(read_copy(scratch, text, &told, &err));
     assert_string_equal(text, "/registry/a/1=one ");
+    assert_false(told.has_log);
     assert_int_equal(scratch_count(scratch, "copy.db"), 1);
     /* sqlite's own copy, with all of it. */
     put_file(scratch, "copy.db-wal", KT_SLICE("", 0));
