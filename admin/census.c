@@ -51,6 +51,13 @@ bool kt_census_superseded(const struct kt_look *look, const struct kt_tally_row 
     return kt_stored_superseded(look->info, &as) != NULL;
 }
 
+const struct kt_archived_info *kt_census_archived(const struct kt_look *look, const struct kt_tally_row *row)
+{
+    const struct kt_stored_as as = stored_as(row);
+    bool archived = kt_stored_ref(look->info, look->provider, &as) == KT_REF_ARCHIVED;
+    return archived ? kt_stored_archived(look->info, &as) : NULL;
+}
+
 int64_t kt_census_revision(const struct kt_census *census)
 {
     return census->file ? census->saved.revision : census->live.revision;

@@ -42,6 +42,8 @@ int64_t kt_census_revision(const struct kt_census *census);
 int kt_census_ref(const struct kt_look *look, const struct kt_tally_row *row);
 /* A key that is not listed, but in a superseded keyring of this node. */
 bool kt_census_superseded(const struct kt_look *look, const struct kt_tally_row *row);
+/* An archived key; NULL: it is none. */
+const struct kt_archived_info *kt_census_archived(const struct kt_look *look, const struct kt_tally_row *row);
 /* "aescbc key1", "kms-v2 keyturn 0123...", "plain": made printable. */
 #define KT_UNDER_MAX 1200u
 void kt_census_under(const struct kt_tally_row *row, char ret[KT_UNDER_MAX]);

@@ -123,8 +123,8 @@ static void print_verdict(const struct kt_census_report *report)
                unknown);
     else if (objects[KT_HELD_ARCHIVE] > 0)
         printf("\nit cannot be read with the keys that are served: %" PRIu64
-               " objects need keys that are in the archive "
-               "alone\n",
+               " objects need keys that are in the archive\n"
+               "alone; they come back with: keyturn key restore --for-snapshot FILE\n",
                objects[KT_HELD_ARCHIVE]);
     else
         printf("\nit can be read with the keys that are served\n");

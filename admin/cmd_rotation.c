@@ -5,6 +5,7 @@
 #include "rotation/texts.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 enum {
@@ -18,6 +19,7 @@ enum {
     OPTION_CONCURRENCY,
     OPTION_RATE,
     OPTION_OLDER,
+    OPTION_TO,
 };
 
 #define CONCURRENCY_MAX 256ul
@@ -56,6 +58,12 @@ static const struct argp_option rotate_keys_options[] = {
      .key = OPTION_OLDER,
      .arg = "AGE",
      .doc = "Begin only where the active key is as old as that (80d); else there is nothing to do"},
+    FORGET,
+    {0},
+};
+static const struct argp_option migrate_options[] = {
+    {.name = "to", .key = OPTION_TO, .arg = "TYPE", .doc = "kms, aescbc or secretbox"},
+    PACE,
     FORGET,
     {0},
 };
@@ -128,6 +136,9 @@ static error_t take_reencrypt(int key, char *arg, void *closure)
         return take_number(arg, CONCURRENCY_MAX, &asked->concurrency);
     case OPTION_RATE:
         return take_number(arg, RATE_MAX, &asked->max_rate);
+    case OPTION_TO:
+        asked->order.new_type = kt_key_type_parse(arg);
+        return asked->order.new_type != 0 && asked->order.new_type != KT_KEY_AESGCM ? 0 : EINVAL;
     case OPTION_OLDER:
         return kt_duration_parse(arg, &asked->older_than) && asked->older_than > 0 ? 0 : EINVAL;
     default:
@@ -144,6 +155,20 @@ static void plan_text(const struct kt_plan_line *line, char *ret, size_t cap)
         snprintf(ret, cap, "%s, until %s", kt_step_text(line->step), kt_gate_expected(line->gate));
 }
 
+static void print_estimate(const struct kt_estimate *estimate)
+{
+    if (estimate->counted)
+        printf("\n%" PRIu64 " objects to be rewritten: some %" PRIu64 " s at %u a second, besides what is waited for\n",
+               estimate->objects, estimate->seconds, estimate->rate);
+}
+
+static json_t *estimate_json(const struct kt_estimate *estimate)
+{
+    return estimate->counted ? json_pack("{s:I,s:I,s:I}", "objects", (json_int_t)estimate->objects, "seconds",
+                                         (json_int_t)estimate->seconds, "rate", (json_int_t)estimate->rate)
+                             : json_null();
+}
+
 static void print_plan(const struct kt_rotation *rotation)
 {
     char text[256];
@@ -153,6 +178,7 @@ static void print_plan(const struct kt_rotation *rotation)
         plan_text(&rotation->plan[i], text, sizeof(text));
         printf("%2zu  %-18s  %s\n", i + 1, kt_stage_text(rotation->plan[i].stage), text);
     }
+    print_estimate(&rotation->estimate);
 }
 
 static json_t *plan_json(const struct kt_rotation *rotation)
@@ -192,7 +218,7 @@ static bool print_json(const struct kt_rotation *rotation, struct kt_error *err)
     const struct kt_keyring_info *info = rotation->described.info;
     json_t *value = kt_json_new("Rotation");
     if (value) {
-        json_object_set_new(value, "command", json_string(kt_order_text(rotation->order.kind)));
+        json_object_set_new(value, "command", json_string(kt_rotation_name(rotation)));
         json_object_set_new(value, "changed", json_boolean(rotation->n_done > 0));
         json_object_set_new(value, "stage", json_string(kt_stage_text(info->stage)));
         json_object_set_new(value, "membership", json_integer((json_int_t)info->membership));
@@ -204,8 +230,10 @@ static bool print_json(const struct kt_rotation *rotation, struct kt_error *err)
         json_object_set_new(value, "forced", forced_json(rotation));
         json_object_set_new(value, "rewritten", json_integer((json_int_t)rotation->n_rewritten));
         json_object_set_new(value, "leftOver", rotation->left ? json_incref(rotation->left) : json_array());
-        if (rotation->options->dry_run)
+        if (rotation->options->dry_run) {
             json_object_set_new(value, "plan", plan_json(rotation));
+            json_object_set_new(value, "estimate", estimate_json(&rotation->estimate));
+        }
     }
     return kt_json_print(value, err);
 }
@@ -214,10 +242,16 @@ static bool print(const struct kt_rotation *rotation, struct kt_error *err)
 {
     if (rotation->options->json)
         return print_json(rotation, err);
-    if (rotation->young)
+    if (rotation->migrated)
+        printf("the active key is of type %s already: nothing to do\n", kt_key_type_text(rotation->order.new_type));
+    else if (rotation->takes)
+        puts("these keys would be taken in, and the one that encrypts there be made the active one; then a rotation");
+    else if (rotation->young)
         puts("the active key is not as old as that: nothing to do");
     else if (rotation->options->dry_run)
         print_plan(rotation);
+    else if (rotation->order.kind == KT_ORDER_RETIRE && rotation->n_done == 0)
+        puts("no key is retiring: nothing to do");
     else if (rotation->narrowed_end)
         puts(rotation->n_rewritten > 0 ? "what was asked for is rewritten; nothing retires"
                                        : "nothing of what was asked for had to be rewritten; nothing retires");
@@ -238,11 +272,21 @@ static void print_left(const struct kt_rotation *rotation)
         kt_rotation_print_left(rotation);
 }
 
+static bool check_migrate(const struct kt_rotation_order *asked, struct kt_error *err)
+{
+    if (!asked->migrates || asked->order.new_type)
+        return true;
+    kt_fail(err, KT_E_USAGE, "expected --to TYPE, found none");
+    return kt_error_hint(err, "keyturn migrate --to kms");
+}
+
 static int run(struct kt_command_line *line, const struct kt_rotation_order *asked, int argc, char **argv)
 {
     struct kt_error err = KT_ERROR_INIT;
     line->timeout_s = KT_ROTATION_TIMEOUT_S;
     kt_command_parse(line, argc, argv);
+    if (!check_migrate(asked, &err))
+        return kt_print_error(&line->options, &err);
     KT_CLEANUP(kt_free_p) struct kt_rotation *rotation = calloc(1, sizeof(*rotation));
     if (!rotation) {
         kt_fail(&err, KT_E_NOMEM, "out of memory");
@@ -291,6 +335,14 @@ int kt_command_rotate_keys(int argc, char **argv)
                                    .own = rotate_keys_options,
                                    .take = take_reencrypt,
                                    .closure = &asked};
+    return run(&line, &asked, argc, argv);
+}
+
+int kt_command_migrate(int argc, char **argv)
+{
+    struct kt_rotation_order asked = {.order.kind = KT_ORDER_ROTATE_KEYS, .migrates = true};
+    struct kt_command_line line = {
+        .command = kt_command_find("migrate"), .own = migrate_options, .take = take_reencrypt, .closure = &asked};
     return run(&line, &asked, argc, argv);
 }
 

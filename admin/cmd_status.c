@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/status_cluster.h"
+#include "admin/under_way.h"
 #include "base/printable.h"
 
 #include <errno.h>
@@ -87,6 +88,17 @@ static void print_problems(const struct kt_view *view)
         printf("%s: %s\n", view->config->node, KT_PRINTABLE(status->warnings[i]));
 }
 
+static void print_under_way(const struct kt_view *view)
+{
+    char text[KT_UNDER_WAY_MAX + 256];
+    json_t *what = kt_under_way(view->config);
+    if (!what)
+        return;
+    kt_under_way_text(what, text, sizeof(text));
+    printf("%s: %s\n", view->config->node, KT_PRINTABLE(text));
+    json_decref(what);
+}
+
 static bool print_text(const struct kt_options *options, const struct kt_view *view,
                        const struct kt_status_cluster *cluster, struct kt_error *err)
 {
@@ -102,6 +114,7 @@ static bool print_text(const struct kt_options *options, const struct kt_view *v
         print_verbose(view, cluster);
     print_problems(view);
     kt_status_cluster_problems(cluster);
+    print_under_way(view);
     return kt_output_done(err);
 }
 
@@ -140,6 +153,8 @@ static bool print_json(const struct kt_view *view, const struct kt_status_cluste
     json_object_set_new(value, "keyring", kt_view_json_keyring(view));
     json_object_set_new(value, "keys", kt_view_json_keys(view));
     json_object_set_new(value, "daemon", kt_view_json_daemon(view));
+    json_t *under_way = kt_under_way(view->config);
+    json_object_set_new(value, "underWay", under_way ? under_way : json_null());
     return kt_json_print(value, err);
 }
 

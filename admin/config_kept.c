@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/config_kept.h"
 
+#include "admin/config_left.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "keystore/kdf.h"
@@ -143,6 +144,48 @@ bool kt_config_kept_find(const char *state_dir, const char *path, const struct k
         return true;
     kt_fail(err, KT_E_REFUSED, "%s: keyturn has not changed it: there is no previous one", path);
     return kt_error_hint(err, "keyturn config apply writes what the keyring has");
+}
+
+/* Also what a run that was killed has left of one (base/file.h). */
+static bool is_of(const struct place *place, const char *name)
+{
+    return strncmp(name + (name[0] == '.'), place->prefix, strlen(place->prefix)) == 0;
+}
+
+/* One that is not valid was never written by keyturn: nobody knows what it is. */
+static bool has_archived(const char *path, const struct kt_keyring_info *info, bool *ret, struct kt_error *err)
+{
+    const struct kt_file_rules rules = {.max = KT_SECRET_MAX, .owner = geteuid(), .forbidden_mode = 0077};
+    KT_CLEANUP(kt_findings_done) struct kt_findings findings = {.n = 0};
+    struct kt_error invalid = KT_ERROR_INIT;
+    KT_CLEANUP(kt_secret_free_p) struct kt_secret *bytes = kt_file_read_secret(AT_FDCWD, path, &rules, err);
+    if (!bytes)
+        return false;
+    KT_CLEANUP(kt_encconfig_free_p)
+    struct kt_encconfig *config =
+        kt_encconfig_parse(KT_SLICE(kt_secret_view(bytes), kt_secret_len(bytes)), &findings, &invalid);
+    *ret = config && kt_config_has_archived(config, info);
+    return true;
+}
+
+bool kt_config_kept_forget(const char *state_dir, const char *path, const struct kt_keyring_info *info,
+                           struct kt_error *err)
+{
+    KT_CLEANUP(closedir_p) DIR *folder = NULL;
+    struct place place = {.folder = ""};
+    char copy[PATH_MAX + NAME_MAX];
+    if (!find_place(state_dir, path, &place, err) || !open_folder(&place, &folder, err))
+        return false;
+    for (const struct dirent *entry = folder ? readdir(folder) : NULL; entry; entry = readdir(folder)) {
+        bool archived = false;
+        int n = snprintf(copy, sizeof(copy), "%s/%s", place.folder, entry->d_name);
+        if (n < 0 || !is_of(&place, entry->d_name))
+            continue;
+        if (!has_archived(copy, info, &archived, err) ||
+            (archived && !kt_file_remove(dirfd(folder), entry->d_name, err)))
+            return false;
+    }
+    return true;
 }
 
 bool kt_config_kept_prune(const char *state_dir, const char *path, const uint8_t became[KT_HASH_LEN],

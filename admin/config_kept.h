@@ -32,6 +32,9 @@ bool kt_config_keep_undone(const char *state_dir, const char *path, const struct
  * the newest. KT_E_REFUSED: there is none. */
 bool kt_config_kept_find(const char *state_dir, const char *path, const struct kt_secret *now,
                          struct kt_config_kept *ret, struct kt_error *err) KT_MUST_CHECK;
+/* Every copy of that file that lists an archived key, also what a rollback replaced. */
+bool kt_config_kept_forget(const char *state_dir, const char *path, const struct kt_keyring_info *info,
+                           struct kt_error *err) KT_MUST_CHECK;
 /* Every copy of that file but this one. */
 bool kt_config_kept_prune(const char *state_dir, const char *path, const uint8_t became[KT_HASH_LEN],
                           struct kt_error *err) KT_MUST_CHECK;

@@ -14,11 +14,13 @@ const struct kt_command kt_commands[] = {
     {"rotate", "", "Have every API server encrypt with the new key", kt_command_rotate},
     {"reencrypt", "", "Rewrite what is stored under the old keys, and prove it", kt_command_reencrypt},
     {"rotate-keys", "", "Prepare, rotate and reencrypt in one", kt_command_rotate_keys},
+    {"migrate", "", "From one type of key to another, or from keys that others wrote", kt_command_migrate},
     {"retire", "", "Move old keys whose hold is over into the archive", kt_command_retire},
     {"enable", "", "Have every API server encrypt, and what is stored in clear too", kt_command_enable},
     {"disable", "", "Have every API server write in clear, and what is encrypted too", kt_command_disable},
     {"key list", "", "List the keys of the keyring, in order", kt_command_key_list},
     {"key import", "", "Take a key that comes from elsewhere into the keyring", kt_command_key_import},
+    {"key restore", "ID...", "Bring archived keys back, for a backup that needs them", kt_command_key_restore},
     {"keyring show", "", "Show what the keyring says, without secrets", kt_command_keyring_show},
     {"keyring offer", "FILE", "Offer a newer keyring to this node", kt_command_keyring_offer},
     {"node request", "", "Ask to join: write a request for a member to approve", kt_command_node_request},
@@ -51,8 +53,6 @@ const struct kt_command kt_commands[] = {
 };
 
 const char *const kt_commands_to_come[] = {
-    "migrate",
-    "key restore",
     "sync",
     NULL,
 };

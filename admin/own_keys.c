@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/own_keys.h"
 
+#include "admin/managed.h"
 #include "admin/opener_local.h"
 #include "base/file.h"
 #include "keystore/key_name.h"
@@ -88,37 +89,132 @@ static bool find_in_entry(const char *file, const struct kt_encconfig_entry *ent
     return true;
 }
 
-static void own_file(const struct kt_host *host, char ret[PATH_MAX])
+void kt_own_keys_file(const struct kt_host *host, char ret[PATH_MAX])
 {
-    (void)snprintf(ret, PATH_MAX, "%.3000s%s", host->data_dir, host->distro->own_encryption_config + strlen("%D"));
+    ret[0] = '\0';
+    if (host && host->own_encryption && host->distro->own_encryption_config)
+        (void)snprintf(ret, PATH_MAX, "%.3000s%s", host->data_dir, host->distro->own_encryption_config + strlen("%D"));
+}
+
+static struct kt_encconfig *read_file(const char *file, struct kt_error *err)
+{
+    const struct kt_file_rules rules = {.max = KT_SECRET_MAX, .owner = KT_ANY_UID};
+    KT_CLEANUP(kt_findings_done) struct kt_findings findings = {.n = 0};
+    KT_CLEANUP(kt_secret_free_p) struct kt_secret *bytes = kt_file_read_secret(AT_FDCWD, file, &rules, err);
+    if (!bytes)
+        return NULL;
+    struct kt_encconfig *config =
+        kt_encconfig_parse(KT_SLICE(kt_secret_view(bytes), kt_secret_len(bytes)), &findings, err);
+    if (!config)
+        (void)kt_error_prefix(err, "%s", file);
+    return config;
+}
+
+bool kt_own_keys_find_in(const char *file, const struct kt_wanted *wanted, struct kt_own_keys *ret, bool *ret_first,
+                         struct kt_error *err)
+{
+    bool ignored = true;
+    bool *first = ret_first ? ret_first : &ignored;
+    ret->n = 0;
+    *first = true;
+    KT_CLEANUP(kt_encconfig_free_p) struct kt_encconfig *config = read_file(file, err);
+    if (!config)
+        return false;
+    for (size_t i = 0; i < config->n_entries; i++) {
+        if (!find_in_entry(file, &config->entries[i], wanted, ret, first, err))
+            return false;
+    }
+    return true;
 }
 
 bool kt_own_keys_find(const struct kt_host *host, const struct kt_wanted *wanted, struct kt_own_keys *ret,
                       bool *ret_first, struct kt_error *err)
 {
-    const struct kt_file_rules rules = {.max = KT_SECRET_MAX, .owner = KT_ANY_UID};
-    KT_CLEANUP(kt_findings_done) struct kt_findings findings = {.n = 0};
     char file[PATH_MAX];
-    bool ignored = true;
-    bool *first = ret_first ? ret_first : &ignored;
     ret->n = 0;
-    *first = true;
-    if (!host || !host->own_encryption || !host->distro->own_encryption_config)
+    if (ret_first)
+        *ret_first = true;
+    kt_own_keys_file(host, file);
+    if (file[0] == '\0' || (access(file, F_OK) != 0 && errno == ENOENT))
         return true;
-    own_file(host, file);
-    if (access(file, F_OK) != 0 && errno == ENOENT)
-        return true;
-    KT_CLEANUP(kt_secret_free_p) struct kt_secret *bytes = kt_file_read_secret(AT_FDCWD, file, &rules, err);
-    if (!bytes)
-        return false;
-    KT_CLEANUP(kt_encconfig_free_p)
-    struct kt_encconfig *config =
-        kt_encconfig_parse(KT_SLICE(kt_secret_view(bytes), kt_secret_len(bytes)), &findings, err);
+    return kt_own_keys_find_in(file, wanted, ret, ret_first, err);
+}
+
+/* The listed key that the item is; n_keys: it is none of type inline. */
+static size_t key_of(const struct kt_wanted *wanted, size_t item)
+{
+    const struct kt_keyring_info *info = wanted->answer.info;
+    size_t i = 0;
+    while (i < info->n_keys &&
+           (item == wanted->n_items || !wanted->answer.keys[i] || wanted->answer.keys[i] != wanted->items[item].bytes))
+        i++;
+    return i;
+}
+
+bool kt_own_keys_front(const char *file, const struct kt_wanted *wanted, size_t *ret, struct kt_error *err)
+{
+    *ret = wanted->answer.info->n_keys;
+    KT_CLEANUP(kt_encconfig_free_p) struct kt_encconfig *config = read_file(file, err);
     if (!config)
-        return kt_error_prefix(err, "%s", file);
+        return false;
+    size_t at = kt_managed_secrets(config);
+    if (at == config->n_entries || config->entries[at].n_providers == 0 ||
+        kt_encconfig_holds(&config->entries[at], wanted->items, 1))
+        return true;
+    const struct kt_encconfig_provider *provider = &config->entries[at].providers[0];
+    for (enum kt_encconfig_type type = KT_ENCCONFIG_AESGCM; type <= KT_ENCCONFIG_SECRETBOX; type++)
+        if (provider->types[type] && provider->keys[type].n > 0)
+            *ret = key_of(wanted, find_item(wanted, &provider->keys[type].items[0], type));
+    return true;
+}
+
+static bool has_keys(const struct kt_encconfig_entry *entry)
+{
+    for (size_t i = 0; i < entry->n_providers; i++)
+        for (enum kt_encconfig_type type = KT_ENCCONFIG_AESGCM; type <= KT_ENCCONFIG_SECRETBOX; type++)
+            if (entry->providers[i].types[type])
+                return true;
+    return false;
+}
+
+/* The inline key that the list begins with; NULL: something else. */
+static const char *first_name(const struct kt_encconfig_entry *entry, enum kt_encconfig_type *ret)
+{
+    for (enum kt_encconfig_type type = KT_ENCCONFIG_AESGCM; type <= KT_ENCCONFIG_SECRETBOX; type++) {
+        const struct kt_encconfig_provider *provider = &entry->providers[0];
+        *ret = type;
+        if (provider->types[type] && provider->keys[type].n > 0)
+            return provider->keys[type].items[0].name.text;
+    }
+    return NULL;
+}
+
+static bool fail_apart(const char *file, size_t entry, struct kt_error *err)
+{
+    kt_fail(err, KT_E_REFUSED,
+            "%s: expected each list with inline keys to begin with the same key, found that resources[%zu] does not",
+            file, entry);
+    return kt_error_hint(
+        err, "bring the lists into one order on every API server first, one step at a time: a key is listed "
+             "everywhere before it comes first anywhere");
+}
+
+bool kt_own_keys_agree(const char *file, struct kt_error *err)
+{
+    const char *name = NULL;
+    enum kt_encconfig_type type = KT_ENCCONFIG_AESGCM;
+    KT_CLEANUP(kt_encconfig_free_p) struct kt_encconfig *config = read_file(file, err);
+    if (!config)
+        return false;
     for (size_t i = 0; i < config->n_entries; i++) {
-        if (!find_in_entry(file, &config->entries[i], wanted, ret, first, err))
-            return false;
+        enum kt_encconfig_type its = KT_ENCCONFIG_AESGCM;
+        if (!has_keys(&config->entries[i]))
+            continue;
+        const char *first = first_name(&config->entries[i], &its);
+        if (!first || (name && (its != type || strcmp(name, first) != 0)))
+            return fail_apart(file, i, err);
+        name = first;
+        type = its;
     }
     return true;
 }
@@ -132,7 +228,7 @@ bool kt_own_keys_check(const struct kt_host *host, const struct kt_wanted *wante
         return false;
     if (missing.n == 0)
         return true;
-    own_file(host, file);
+    kt_own_keys_file(host, file);
     kt_fail(err, KT_E_REFUSED, "%s: expected keys of the keyring alone, found %.128s, which it does not have", file,
             missing.names[0]);
     return kt_error_hint(err,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* k3s and RKE2 that encrypt by themselves: the keys in their own file, which objects may be stored under. */
+/* Keys in a file that somebody else wrote, which objects may be stored under: the own one of k3s and RKE2 that encrypt
+ * by themselves, or an EncryptionConfiguration that was made by hand. */
 #pragma once
 
 #include "admin/member.h"
@@ -23,6 +24,18 @@ void kt_own_keys_done(struct kt_own_keys *keys);
  * where the distribution has no such file, or does not use it. */
 bool kt_own_keys_find(const struct kt_host *host, const struct kt_wanted *wanted, struct kt_own_keys *ret,
                       bool *ret_first, struct kt_error *err) KT_MUST_CHECK;
+/* The same of a file that is named. */
+bool kt_own_keys_find_in(const char *file, const struct kt_wanted *wanted, struct kt_own_keys *ret, bool *ret_first,
+                         struct kt_error *err) KT_MUST_CHECK;
+/* The distribution's own file, where it encrypts by itself; "": it has none, or does not use it. */
+void kt_own_keys_file(const struct kt_host *host, char ret[PATH_MAX]);
+/* The listed key (its index) that the list for secrets begins with; n_keys: none does, or the list has the active key
+ * or our plugin already. */
+bool kt_own_keys_front(const char *file, const struct kt_wanted *wanted, size_t *ret,
+                       struct kt_error *err) KT_MUST_CHECK;
+/* Each list that has inline keys begins with one, and with the same: KT_E_REFUSED. For else one that became first in a
+ * list would not have been listed there before. */
+bool kt_own_keys_agree(const char *file, struct kt_error *err) KT_MUST_CHECK;
 /* Every key of that file must be in the keyring, by name and bytes, whatever was rotated there meanwhile: KT_E_REFUSED
  * names the first that is not. */
 bool kt_own_keys_check(const struct kt_host *host, const struct kt_wanted *wanted, bool *ret_first,

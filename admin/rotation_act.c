@@ -22,12 +22,16 @@ static bool overtaken(struct kt_rotation *rotation, struct kt_error *err)
     return kt_error_hint(err, "keyturn status shows what it came to; keyturn audit who it was");
 }
 
-static void note_generation(struct kt_rotation *rotation, const char *change, const struct kt_outcome *outcome)
+void kt_rotation_note(struct kt_rotation *rotation, const char *change, uint64_t generation)
 {
     if (rotation->n_done < KT_ROTATION_DONE_MAX)
-        rotation->done[rotation->n_done++] =
-            (struct kt_rotation_done){.change = change, .generation = outcome->generation};
+        rotation->done[rotation->n_done++] = (struct kt_rotation_done){.change = change, .generation = generation};
     kt_progress_wrote(rotation);
+}
+
+const char *kt_rotation_name(const struct kt_rotation *rotation)
+{
+    return rotation->asked->migrates ? "migrate" : kt_order_text(rotation->order.kind);
 }
 
 bool kt_rotation_write_edits(struct kt_rotation *rotation, const struct kt_member_edits *edits, const char *change,
@@ -38,34 +42,15 @@ bool kt_rotation_write_edits(struct kt_rotation *rotation, const struct kt_membe
     if (!*ret_wrote)
         return overtaken(rotation, err);
     rotation->n_overtaken = 0;
-    note_generation(rotation, change, &outcome);
+    kt_rotation_note(rotation, change, outcome.generation);
     return true;
 }
 
 /* What the line of the audit log is to prove is in its claim, for whoever goes on from there. */
 static void claim(struct kt_rotation *rotation, bool encrypted)
 {
-    (void)snprintf(rotation->command, sizeof(rotation->command), "%s%s%s", kt_order_text(rotation->order.kind),
+    (void)snprintf(rotation->command, sizeof(rotation->command), "%s%s%s", kt_rotation_name(rotation),
                    rotation->order.force ? " --force" : "", encrypted ? KT_AUDIT_ENCRYPTED : "");
-}
-
-/* An inline key has to leave the file as well, by its bytes: without that, the file would have a key that the keyring
- * only archives, and no command would change it any more. */
-static bool check_archive(const struct kt_rotation *rotation, struct kt_error *err)
-{
-    const struct kt_keyring_info *info = rotation->described.info;
-    for (size_t i = 0; rotation->next.recipe == KT_RECIPE_ARCHIVE && i < info->n_keys; i++) {
-        const struct kt_key_info *key = &info->keys[i];
-        for (size_t k = 0; k < rotation->next.n_edits; k++) {
-            if (key->type == KT_KEY_KMS || strcmp(rotation->next.edits[k].id, key->id) != 0)
-                continue;
-            kt_fail(err, KT_E_UNSUPPORTED,
-                    "key %.128s is an inline key: this release does not take those out of the config file yet",
-                    key->name);
-            return kt_error_hint(err, "nothing is stored under it; it stays in the list, decrypt only");
-        }
-    }
-    return true;
 }
 
 bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err)
@@ -75,8 +60,8 @@ bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err)
     const struct kt_facts_store *store = &rotation->look->facts.store;
     bool wrote = false;
     bool counted = store->counted && rotation->look->rules.known && store->plaintext == 0;
-    if (!check_archive(rotation, err))
-        return false;
+    if (next->recipe == KT_RECIPE_ARCHIVE)
+        return kt_rotation_archive(rotation, err);
     claim(rotation, (next->recipe == KT_RECIPE_MARK || next->recipe == KT_RECIPE_FINISH) && counted);
     bool written = kt_rotation_write_edits(rotation, &edits, kt_recipe_text(next->recipe), &wrote, err);
     claim(rotation, false);

@@ -2,10 +2,13 @@
 /* The step of a rotation that writes kube-apiserver's EncryptionConfiguration. */
 #include "admin/config_change.h"
 #include "admin/fingerprint_ask.h"
+#include "admin/own_keys.h"
 #include "admin/rotation_run.h"
 #include "base/printable.h"
+#include "rotation/texts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool fail_same(const struct kt_config_change *change, struct kt_error *err)
@@ -45,6 +48,17 @@ static bool confirm(struct kt_rotation *rotation, const struct kt_config_change 
            (rotation->options->dry_run || kt_confirm(rotation->options, "Write it?", err));
 }
 
+static bool install(struct kt_rotation *rotation, const struct kt_config_change *change, struct kt_error *err)
+{
+    rotation->changed = true;
+    if (!kt_config_change_install(change, rotation->job.config->state_dir, err))
+        return false;
+    rotation->wrote_config = true;
+    memcpy(rotation->config_hash, change->hash_after, KT_HASH_LEN);
+    kt_progress_say(&rotation->progress, change->path, "written");
+    return true;
+}
+
 /* *ret_wrote: false where another one was faster, and it is to be looked at again. */
 static bool write_change(struct kt_rotation *rotation, const struct kt_config_change *change, const char *what,
                          bool *ret_wrote, struct kt_error *err)
@@ -53,15 +67,7 @@ static bool write_change(struct kt_rotation *rotation, const struct kt_config_ch
     *ret_wrote = kt_config_change_is_noted(change, rotation->described.audit);
     if (!*ret_wrote && !kt_rotation_write_edits(rotation, &edits, what, ret_wrote, err))
         return false;
-    if (!*ret_wrote)
-        return true;
-    rotation->changed = true;
-    if (!kt_config_change_install(change, rotation->job.config->state_dir, err))
-        return false;
-    rotation->wrote_config = true;
-    memcpy(rotation->config_hash, change->hash_after, KT_HASH_LEN);
-    kt_progress_say(&rotation->progress, change->path, "written");
-    return true;
+    return !*ret_wrote || install(rotation, change, err);
 }
 
 bool kt_rotation_config(struct kt_rotation *rotation, struct kt_error *err)
@@ -80,6 +86,81 @@ bool kt_rotation_config(struct kt_rotation *rotation, struct kt_error *err)
         return false;
     bool wrote = false;
     return rotation->options->dry_run || write_change(rotation, &change, "change the config file", &wrote, err);
+}
+
+/* k3s and RKE2 may go back to a file of their own: what it lists has to stay where it can be found. */
+static bool check_own_file(const struct kt_rotation *rotation, const struct kt_wanted *wanted, struct kt_error *err)
+{
+    KT_CLEANUP_OWN_KEYS struct kt_own_keys left = {.n = 0};
+    if (!kt_own_keys_find(rotation->look->host, wanted, &left, NULL, err))
+        return false;
+    if (left.n == 0)
+        return true;
+    kt_fail(err, KT_E_REFUSED,
+            "expected %s's own encryption config without the key %.128s, which is to be archived, found it there",
+            rotation->look->host->distro->name, left.names[0]);
+    return kt_error_hint(err, "nothing is stored under it: take it out there, or leave the key in the list");
+}
+
+/* Among the keys that are to be archived. */
+static bool has_inline(const struct kt_rotation *rotation)
+{
+    const struct kt_keyring_info *info = rotation->described.info;
+    for (size_t i = 0; i < rotation->next.n_edits; i++)
+        for (size_t k = 0; k < info->n_keys; k++)
+            if (info->keys[k].type != KT_KEY_KMS && strcmp(info->keys[k].id, rotation->next.edits[i].id) == 0)
+                return true;
+    return false;
+}
+
+/* *ret_again: keyring or file are not what they were when this was decided. */
+static bool make_leave(const struct kt_rotation *rotation, struct kt_config_change *ret, bool *ret_again,
+                       struct kt_error *err)
+{
+    bool leaves = false;
+    KT_CLEANUP(kt_wanted_free_p) struct kt_wanted *wanted = kt_wanted_new(rotation->job.config, err);
+    if (!wanted)
+        return false;
+    kt_wanted_leave(wanted, rotation->next.edits, rotation->next.n_edits, &leaves);
+    if (!check_own_file(rotation, wanted, err) || !kt_config_change_make(wanted, rotation->look->config_file, ret, err))
+        return false;
+    *ret_again = !leaves || !is_as_looked_at(rotation, wanted, ret);
+    return true;
+}
+
+/* One generation archives them, and says what the file becomes without them; then the file is written. Killed in
+ * between, the next run finds in the audit log what the file was (admin/config_left.h). */
+bool kt_rotation_archive(struct kt_rotation *rotation, struct kt_error *err)
+{
+    KT_CLEANUP_CONFIG_CHANGE struct kt_config_change change = {.before = NULL};
+    const struct kt_next *next = &rotation->next;
+    struct kt_member_edits edits = {.list = next->edits, .n = next->n_edits};
+    bool again = false;
+    bool wrote = false;
+    if (has_inline(rotation) && !make_leave(rotation, &change, &again, err))
+        return false;
+    if (again)
+        return true;
+    if (change.differs) {
+        edits.config_before = change.hash_before;
+        edits.config_after = change.hash_after;
+    }
+    if (!kt_rotation_write_edits(rotation, &edits, kt_recipe_text(next->recipe), &wrote, err))
+        return false;
+    rotation->changed = rotation->changed || wrote;
+    return !wrote || !change.differs || install(rotation, &change, err);
+}
+
+/* Copies of what the file was have the keys that left it, as kube-apiserver reads them. */
+bool kt_rotation_forget_copies(const struct kt_rotation *rotation, struct kt_error *err)
+{
+    const struct kt_keyring_info *info = rotation->described.info;
+    KT_CLEANUP(kt_free_p) char *path = NULL;
+    if (!rotation->look->facts.config.present)
+        return true;
+    path = realpath(rotation->look->config_file, NULL);
+    return path ? kt_config_kept_forget(rotation->job.config->state_dir, path, info, err)
+                : kt_fail_errno(err, KT_E_IO, "%s", rotation->look->config_file);
 }
 
 static bool is_refused(const struct kt_rotation *rotation)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/rotation_run.h"
+#include "admin/under_way.h"
 #include "base/clock.h"
 #include "base/printable.h"
 
@@ -10,6 +11,7 @@
 
 #define NS_PER_S     UINT64_C(1000000000)
 #define SAY_NS       (5 * NS_PER_S)
+#define TELL_NS      (NS_PER_S / 2)
 #define LINE_MAX_LEN 1200u
 
 static size_t columns(void)
@@ -48,6 +50,19 @@ static bool is_another(const struct kt_progress *progress, const struct kt_next 
            progress->subject != next->subject;
 }
 
+static void tell(const struct kt_rotation *rotation, json_t *what)
+{
+    if (what)
+        kt_under_way_tell(rotation->lock, what);
+    json_decref(what);
+}
+
+static void tell_wait(const struct kt_rotation *rotation)
+{
+    tell(rotation, json_pack("{s:s,s:o}", "command", kt_rotation_name(rotation), "waitsFor",
+                             kt_json_text(rotation->waits_for.message)));
+}
+
 void kt_progress_wait(struct kt_rotation *rotation)
 {
     struct kt_progress *progress = &rotation->progress;
@@ -62,6 +77,7 @@ void kt_progress_wait(struct kt_rotation *rotation)
         progress->since_ns = now;
         progress->said_ns = 0;
     }
+    tell_wait(rotation);
     if (progress->quiet || (!progress->terminal && progress->said_ns > 0 && now - progress->said_ns < SAY_NS))
         return;
     snprintf(line, sizeof(line), "waiting for %" PRIu64 " s: %s%s%s", (now - progress->since_ns) / NS_PER_S,
@@ -79,16 +95,34 @@ void kt_progress_wrote(struct kt_rotation *rotation)
     fprintf(stderr, "keyturn: generation %" PRIu64 ": %s\n", done->generation, done->change);
 }
 
+/* Objects a second, since it began. */
+static double rate_of(const struct kt_rotation *rotation, const struct kt_rewriter_progress *now)
+{
+    uint64_t took = kt_clock_monotonic_ns() - rotation->progress.since_ns;
+    return took > 0 ? (double)now->ended * (double)NS_PER_S / (double)took : 0;
+}
+
+static double seconds_left(const struct kt_rewriter_progress *now, double rate)
+{
+    return rate > 0 ? (double)(now->n - now->ended) / rate : 0;
+}
+
+static void tell_rewrite(const struct kt_rotation *rotation, const struct kt_rewriter_progress *now)
+{
+    double rate = rate_of(rotation, now);
+    tell(rotation, json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "command", kt_rotation_name(rotation), "objects",
+                             (json_int_t)now->n, "ended", (json_int_t)now->ended, "failed", (json_int_t)now->failed,
+                             "rate", (json_int_t)rate, "secondsLeft", (json_int_t)seconds_left(now, rate)));
+}
+
 /* A bar, the rate, the time that is left at that rate. */
 static void rewrite_line(const struct kt_rotation *rotation, const struct kt_rewriter_progress *now, char *ret,
                          size_t cap)
 {
     static const char bar[] = "########################";
     const size_t width = sizeof(bar) - 1;
-    uint64_t took = kt_clock_monotonic_ns() - rotation->progress.since_ns;
-    double rate = took > 0 ? (double)now->ended * (double)NS_PER_S / (double)took : 0;
+    double rate = rate_of(rotation, now), left = seconds_left(now, rate);
     size_t done = now->n > 0 ? now->ended * width / now->n : width;
-    double left = rate > 0 ? (double)(now->n - now->ended) / rate : 0;
     if (rotation->progress.terminal)
         snprintf(ret, cap, "rewriting [%.*s%*s] %zu of %zu, %.0f/s, %.0f s left", (int)done, bar, (int)(width - done),
                  "", now->ended, now->n, rate, left);
@@ -108,6 +142,11 @@ void kt_progress_rewrite(struct kt_rotation *rotation, const struct kt_rewriter_
         progress->subject = rotation->next.subject;
         progress->since_ns = clock;
         progress->said_ns = progress->terminal ? 0 : clock;
+        progress->told_ns = 0;
+    }
+    if (clock - progress->told_ns >= TELL_NS) {
+        progress->told_ns = clock;
+        tell_rewrite(rotation, now);
     }
     uint64_t pace = progress->terminal ? SAY_NS / 25 : SAY_NS;
     if (progress->quiet || clock - progress->said_ns < pace)

@@ -98,6 +98,21 @@ static struct kt_kube_way way_of(const struct rewriting *w)
     return (struct kt_kube_way){.kube = w->rotation->look->kube, .peer = w->peers[0], .timeout_ms = ASK_MS};
 }
 
+static bool check_resource(struct rewriting *w, struct kt_error *err)
+{
+    const char *wanted = w->rotation->asked->resource;
+    const struct kt_api_kind *kind = NULL;
+    char resource[KT_STORAGE_SEGMENT_MAX];
+    const char *dot = strchr(wanted, '.');
+    (void)snprintf(resource, sizeof(resource), "%.*s", (int)(dot ? (size_t)(dot - wanted) : strlen(wanted)), wanted);
+    if (!kt_api_kinds_find(w->kinds, dot ? dot + 1 : "", resource, &kind, err))
+        return false;
+    if (kind)
+        return true;
+    kt_fail(err, KT_E_REFUSED, "--resource %.200s: expected a kind of the API, found none of that name", wanted);
+    return kt_error_hint(err, "its plural and its group: secrets, deployments.apps; kubectl api-resources lists them");
+}
+
 static bool open_api(struct rewriting *w, struct kt_error *err)
 {
     const struct kt_error *why = &w->rotation->look->no_servers;
@@ -109,6 +124,12 @@ static bool open_api(struct rewriting *w, struct kt_error *err)
     const struct kt_kube_way way = way_of(w);
     w->kinds = kt_api_kinds_new(&way, err);
     return w->kinds != NULL;
+}
+
+bool kt_rotation_check_resource(struct kt_rotation *rotation, struct kt_error *err)
+{
+    KT_CLEANUP(rewriting_done) struct rewriting w = {.rotation = rotation};
+    return !rotation->asked->resource || (open_api(&w, err) && check_resource(&w, err));
 }
 
 /* Asked before, for none of it can be asked while requests are on their way. */
@@ -188,6 +209,7 @@ static bool take_result(struct kt_rotation *rotation, const struct rewriting *w,
     for (size_t i = 0; i < result->n_failures; i++)
         note_left(rotation, w->objects[result->failures[i].index], &result->failures[i]);
     rotation->n_rewritten += result->rewritten;
+    kt_rotation_tell_pass(rotation);
     rotation->rewrite_ns += result->elapsed_ns;
     rotation->worked_ns += result->elapsed_ns;
     rotation->look->rewrite = (struct kt_facts_rewrite){

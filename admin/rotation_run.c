@@ -229,6 +229,14 @@ static bool turn(struct kt_rotation *r, bool *ret_done, struct kt_error *err)
         return false;
     if (wrote)
         return true;
+    bool took = false;
+    if (!kt_rotation_take_in(r, &took, err))
+        return false;
+    r->takes = took && r->options->dry_run;
+    r->migrated = !took && kt_rotation_is_migrated(r);
+    *ret_done = r->migrated;
+    if (took || r->migrated)
+        return true;
     decide(r);
     r->narrowed_end = is_narrowed_end(r);
     *ret_done = r->next.step == KT_STEP_DONE || r->narrowed_end;
@@ -241,7 +249,7 @@ static bool turn(struct kt_rotation *r, bool *ret_done, struct kt_error *err)
     if (!kt_rotation_confirm(r, err))
         return false;
     if (r->options->dry_run)
-        return r->next.step != KT_STEP_CONFIG || kt_rotation_config(r, err);
+        return kt_rotation_estimate(r, err) && (r->next.step != KT_STEP_CONFIG || kt_rotation_config(r, err));
     if (*ret_done)
         return true;
     kt_rotation_why(r, &r->waits_for);
@@ -274,7 +282,8 @@ static bool loop(struct kt_rotation *r, struct kt_error *err)
             return true;
     }
     kt_progress_end(&r->progress);
-    return true;
+    kt_rotation_tell_end(r);
+    return r->order.kind != KT_ORDER_RETIRE || kt_rotation_forget_copies(r, err);
 }
 
 int kt_rotation_lock(const struct kt_config *config, struct kt_error *err)
@@ -308,8 +317,7 @@ bool kt_rotation_run(const struct kt_options *options, const struct kt_rotation_
 {
     KT_CLEANUP(kt_fd_close_p) int lock = -1;
     *ret = (struct kt_rotation){.options = options, .inner = *options, .asked = order, .order = order->order};
-    snprintf(ret->command, sizeof(ret->command), "%s%s", kt_order_text(order->order.kind),
-             options->force ? " --force" : "");
+    snprintf(ret->command, sizeof(ret->command), "%s%s", kt_rotation_name(ret), options->force ? " --force" : "");
     ret->order.force = options->force;
     ret->inner.command = ret->command;
     ret->inner.timeout_s = options->timeout_s < OFFER_S ? options->timeout_s : OFFER_S;
@@ -319,6 +327,7 @@ bool kt_rotation_run(const struct kt_options *options, const struct kt_rotation_
     if (!kt_member_start(&ret->inner, &ret->job, err))
         return false;
     lock = options->dry_run ? -1 : kt_rotation_lock(ret->job.config, err);
+    ret->lock = lock;
     if (lock < 0 && !options->dry_run)
         return false;
     if (!ask_age(ret, err))
@@ -330,7 +339,7 @@ bool kt_rotation_run(const struct kt_options *options, const struct kt_rotation_
         return false;
     ret->look->compares = true;
     catch_signals();
-    return loop(ret, err);
+    return kt_rotation_check_resource(ret, err) && loop(ret, err);
 }
 
 void kt_rotation_end(struct kt_rotation *rotation)

@@ -26,6 +26,7 @@ struct kt_progress {
     unsigned subject;
     uint64_t since_ns; /* this step of this gate */
     uint64_t said_ns;
+    uint64_t told_ns; /* to admin/under_way.h */
 };
 
 struct kt_rotation_done {
@@ -43,7 +44,16 @@ struct kt_rotation_order {
     const char *resource; /* "secrets", "deployments.apps" */
     unsigned concurrency; /* requests at once, at most; 0: as many as the servers bear */
     unsigned max_rate;    /* requests a second; 0: any */
+    bool migrates;        /* migrate: order.new_type, and keys of the config file are taken in before */
     uint64_t older_than;  /* rotate-keys: begin only where the active key is as old as that, s; 0: whatever it is */
+};
+
+/* What a plan would have rewritten. */
+struct kt_estimate {
+    bool counted; /* the store could be */
+    uint64_t objects;
+    unsigned rate; /* a second: assumed */
+    uint64_t seconds;
 };
 
 struct kt_rotation {
@@ -58,6 +68,7 @@ struct kt_rotation {
     struct kt_opener_answer described; /* the keyring as it was looked at */
     struct kt_next next;
     struct kt_progress progress;
+    int lock;                  /* rotation.lock; -1: with --dry-run */
     struct kt_error waits_for; /* what it last waited for; KT_OK: nothing yet */
     bool changed;              /* a generation was written that changes keys or stage */
     bool served;               /* the daemon has the newest generation */
@@ -73,6 +84,8 @@ struct kt_rotation {
     size_t least_stale;     /* objects that a census of this run found to rewrite, at the least; 0: none was taken */
     unsigned n_vain;        /* passes since, in a row */
     json_t *left;           /* objects that the last pass could not rewrite; NULL: none was */
+    bool migrated;          /* it was so already */
+    bool takes;             /* --dry-run: keys of the config file would be taken in first */
     bool young;             /* the active key is, and no rotation is under way: nothing is due */
     bool narrowed_end;      /* what was asked for is rewritten, and no more was asked for */
     uint64_t look_ns;       /* when the newest look began */
@@ -80,7 +93,8 @@ struct kt_rotation {
     unsigned n_overtaken;   /* in a row */
     size_t n_done;
     struct kt_rotation_done done[KT_ROTATION_DONE_MAX];
-    size_t n_plan; /* --dry-run */
+    struct kt_estimate estimate; /* --dry-run */
+    size_t n_plan;               /* likewise */
     struct kt_plan_line plan[KT_PLAN_MAX];
 };
 
@@ -96,8 +110,13 @@ bool kt_rotation_census(struct kt_rotation *rotation, struct kt_error *err) KT_M
 bool kt_rotation_rewrite(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
 /* Everything that the API lists, where the store cannot be asked. */
 bool kt_rotation_rewrite_all(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
+/* --resource is a kind of the API: else a name that is mistyped would be a job that is done at once. */
+bool kt_rotation_check_resource(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
 bool kt_rotation_is_narrowed(const struct kt_rotation *rotation) KT_MUST_CHECK;
 size_t kt_rotation_stale(const struct kt_rotation *rotation); /* objects that are asked for, by the newest census */
+/* Events: of a pass, and of all of it when it is done. */
+void kt_rotation_tell_pass(const struct kt_rotation *rotation);
+void kt_rotation_tell_end(const struct kt_rotation *rotation);
 void kt_rotation_print_left(const struct kt_rotation *rotation);
 void kt_progress_rewrite(struct kt_rotation *rotation, const struct kt_rewriter_progress *now);
 bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK; /* the edits of next */
@@ -107,6 +126,20 @@ bool kt_rotation_write_edits(struct kt_rotation *rotation, const struct kt_membe
                              bool *ret_wrote, struct kt_error *err) KT_MUST_CHECK;
 /* The config file as the keyring has it; with --dry-run what would change in it. */
 bool kt_rotation_config(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
+/* Counts the store, where there is one and the plan rewrites. */
+bool kt_rotation_estimate(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
+/* migrate: one step of taking the config file's keys over. *ret_took: it was done, so look again; with --dry-run it
+ * would be. */
+bool kt_rotation_take_in(struct kt_rotation *rotation, bool *ret_took, struct kt_error *err) KT_MUST_CHECK;
+bool kt_rotation_is_migrated(const struct kt_rotation *rotation) KT_MUST_CHECK;
+/* A generation that was written in another way than by kt_rotation_write_edits. */
+void kt_rotation_note(struct kt_rotation *rotation, const char *change, uint64_t generation);
+/* What it is called: "migrate". */
+const char *kt_rotation_name(const struct kt_rotation *rotation);
+/* Archives the keys that next names; inline ones leave the config file as well. */
+bool kt_rotation_archive(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
+/* What was kept of the config file (admin/config_kept.h) and has archived keys in it is removed. */
+bool kt_rotation_forget_copies(const struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
 /* Where an API server says that it cannot load the file that this run wrote: the one before it, if nothing gets
  * unreadable by that. *ret: it was put back. */
 bool kt_rotation_put_back(struct kt_rotation *rotation, bool *ret, struct kt_error *err) KT_MUST_CHECK;

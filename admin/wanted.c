@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "admin/wanted.h"
 
+#include "admin/config_left.h"
 #include "admin/managed.h"
 #include "admin/rendered.h"
+#include "keystore/kdf.h"
 #include "rotation/facts.h"
 #include "rotation/rotation.h"
 
@@ -79,8 +81,39 @@ struct kt_wanted *kt_wanted_new(const struct kt_config *config, struct kt_error 
     if (!kt_encconfig_endpoint(config->kms_socket, wanted->endpoint, err) ||
         !kt_rendered_keys(config, &wanted->answer, err))
         return NULL;
+    wanted->config = config;
     add_items(wanted, config);
     return KT_TAKE_PTR(wanted);
+}
+
+static void leave(struct kt_wanted *wanted, size_t i)
+{
+    wanted->drops[wanted->n_drops++] = wanted->items[i];
+    wanted->n_items--;
+    memmove(&wanted->items[i], &wanted->items[i + 1], (wanted->n_items - i) * sizeof(wanted->items[0]));
+}
+
+/* The item that listed key `id` is; n_items: none, so it is of type kms. */
+static size_t find_item(const struct kt_wanted *wanted, const char *id)
+{
+    const struct kt_keyring_info *info = wanted->answer.info;
+    for (size_t key = 0; key < info->n_keys; key++)
+        for (size_t i = 0; i < wanted->n_items && strcmp(info->keys[key].id, id) == 0; i++)
+            if (wanted->items[i].bytes && wanted->items[i].bytes == wanted->answer.keys[key])
+                return i;
+    return wanted->n_items;
+}
+
+void kt_wanted_leave(struct kt_wanted *wanted, const struct kt_edit *edits, size_t n, bool *ret)
+{
+    *ret = false;
+    for (size_t i = 0; i < n && wanted->n_drops < KT_EDITS_MAX; i++) {
+        size_t item = edits[i].kind == KT_EDIT_ARCHIVE ? find_item(wanted, edits[i].id) : wanted->n_items;
+        if (item == wanted->n_items)
+            continue;
+        leave(wanted, item);
+        *ret = true;
+    }
 }
 
 void kt_wanted_free(struct kt_wanted *wanted)
@@ -104,13 +137,26 @@ static const char *name_in(const struct kt_wanted *wanted, const struct kt_encco
 }
 
 static void fill_list(const struct kt_wanted *wanted, const struct kt_encconfig *file, size_t entry,
-                      struct kt_encconfig_item *items, struct kt_encconfig_list *ret)
+                      const struct kt_config_left *left, struct kt_encconfig_item *items, struct kt_encconfig_list *ret)
 {
     memcpy(items, wanted->items, wanted->n_items * sizeof(*items));
     for (size_t i = 0; i < wanted->n_items; i++)
         if (items[i].type == KT_ENCCONFIG_KMS)
             items[i].name = name_in(wanted, &file->entries[entry], items[i].name);
     *ret = (struct kt_encconfig_list){.entry = entry, .items = items, .n_items = wanted->n_items};
+    ret->drops = wanted->n_drops > 0 ? wanted->drops : left->items;
+    ret->n_drops = wanted->n_drops > 0 ? wanted->n_drops : left->n;
+}
+
+static bool find_left(const struct kt_wanted *wanted, const struct kt_encconfig *file, struct kt_config_left *ret,
+                      struct kt_error *err)
+{
+    const struct kt_slice text = kt_source_text(file->source);
+    uint8_t hash[KT_HASH_LEN];
+    if (!kt_config_has_archived(file, wanted->answer.info))
+        return true;
+    return kt_sha256(&text, 1, hash, err) &&
+           kt_config_left_find(wanted->answer.audit, wanted->config->state_dir, hash, ret, err);
 }
 
 static struct kt_secret *fail_unmanaged(struct kt_error *err)
@@ -128,13 +174,16 @@ struct kt_secret *kt_wanted_edit(const struct kt_wanted *wanted, const struct kt
     KT_CLEANUP(kt_free_p)
     struct kt_encconfig_item *items = calloc(file->n_entries + 1, wanted->n_items * sizeof(*items));
     KT_CLEANUP(kt_free_p) bool *managed = calloc(file->n_entries + 1, sizeof(*managed));
+    KT_CLEANUP(kt_free_p) struct kt_config_left *left = calloc(1, sizeof(*left));
     size_t n = 0;
-    if (!lists || !items || !managed) {
+    if (!lists || !items || !managed || !left) {
         kt_fail(err, KT_E_NOMEM, "out of memory");
         return NULL;
     }
+    if (!find_left(wanted, file, left, err))
+        return NULL;
     for (size_t i = 0; i < file->n_entries; i++) {
-        fill_list(wanted, file, i, items + i * wanted->n_items, &lists[i]);
+        fill_list(wanted, file, i, left, items + i * wanted->n_items, &lists[i]);
         managed[i] = kt_encconfig_holds(&file->entries[i], lists[i].items, lists[i].n_items);
     }
     if (kt_managed_lists(file, managed) == 0)

@@ -68,3 +68,6 @@ bool kt_fd_is_at(int fd, int dirfd, const char *path) KT_MUST_CHECK;
  * the one of that name when this returns. Held until the descriptor closes. KT_E_BUSY if another process has it (the
  * message names its pid where the kernel tells); KT_E_IO with ENOENT: its directory is gone. */
 int kt_lock_take(int dirfd, const char *path, struct kt_error *err) KT_MUST_CHECK;
+/* The pid that has the lock of the file that fd has open, without locking it; 0: nobody, or the kernel does not tell.
+ */
+long kt_lock_holder(int fd);

@@ -25,7 +25,7 @@ static long line_holder(char *line, const char *file)
     return pid ? strtol(pid + 1, NULL, 10) : 0;
 }
 
-static long find_holder(int fd)
+long kt_lock_holder(int fd)
 {
     KT_CLEANUP(fclose_p) FILE *locks = fopen("/proc/locks", "re");
     KT_CLEANUP(kt_free_p) char *line = NULL;
@@ -45,7 +45,7 @@ static long find_holder(int fd)
 
 static bool fail_held(int fd, const char *shown, struct kt_error *err)
 {
-    long pid = find_holder(fd);
+    long pid = kt_lock_holder(fd);
 
     if (pid > 0)
         return kt_fail(err, KT_E_BUSY, "%s: is locked by process %ld", shown, pid);

@@ -51,7 +51,7 @@ static unsigned half(unsigned window)
 
 static unsigned more(const struct kt_pace *pace)
 {
-    unsigned window = pace->window + (pace->window > 3 ? pace->window / 2 : 1);
+    unsigned window = 2 * pace->window;
     return window < pace->max ? window : pace->max;
 }
 

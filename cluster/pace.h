@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define KT_PACE_MAX   64u /* at once, if nothing else is asked for */
-#define KT_PACE_START 8u
+#define KT_PACE_START 16u
 
 struct kt_pace {
     unsigned max;

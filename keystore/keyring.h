@@ -60,19 +60,21 @@ bool kt_keyring_found(const struct kt_keyring_founding *founding, struct kt_byte
 
 /* What the next generation changes in the key list. Applied in order; the result must keep the rules of §4. */
 enum kt_edit_kind {
-    KT_EDIT_ADD = 1,    /* a new random key of `type` named `name`, state ready, appended last */
-    KT_EDIT_ACTIVATE,   /* key `id` becomes the first and active; the one that was becomes ready */
-    KT_EDIT_STATE,      /* key `id` gets `state` (not active) */
-    KT_EDIT_ARCHIVE,    /* key `id` is sealed to the recovery recipient and leaves the list: one whose hold as retiring
-                           is over, or one that never encrypted (in the keyring that is changed, stage prepare, it is the
-                           last, the youngest and ready: prepare --cancel) */
-    KT_EDIT_IMPORT,     /* like ADD, with the bytes that the change brings; not in stage prepare, whose last key is the
-                           one to be activated. KT_E_EXISTS: a listed key has its name, or its bytes */
-    KT_EDIT_STAGE,      /* stage `stage` */
-    KT_EDIT_ENABLED,    /* enabled `flag` */
-    KT_EDIT_STRICT,     /* strict `flag`: while enabled, identity is not among the providers */
-    KT_EDIT_HOLD,       /* hold `number`, in seconds */
-    KT_EDIT_API_SERVER, /* API server `name` is remembered; one that is already stays */
+    KT_EDIT_ADD = 1,  /* a new random key of `type` named `name`, state ready, appended last */
+    KT_EDIT_ACTIVATE, /* key `id` becomes the first and active; the one that was becomes ready */
+    KT_EDIT_STATE,    /* key `id` gets `state` (not active) */
+    KT_EDIT_ARCHIVE,  /* key `id` is sealed to the recovery recipient and leaves the list: one whose hold as retiring
+                         is over, or one that never encrypted (in the keyring that is changed, stage prepare, it is the
+                         last, the youngest and ready: prepare --cancel) */
+    KT_EDIT_RESTORE,  /* key `id` comes back from the archive, retiring, so that it decrypts and encrypts nothing. Only
+                         where  the keyring was opened with the recovery key */
+    KT_EDIT_IMPORT,   /* like ADD, with the bytes that the change brings; not in stage prepare, whose last key is the
+                         one to be activated. KT_E_EXISTS: a listed key has its name, or its bytes */
+    KT_EDIT_STAGE,    /* stage `stage` */
+    KT_EDIT_ENABLED,  /* enabled `flag` */
+    KT_EDIT_STRICT,   /* strict `flag`: while enabled, identity is not among the providers */
+    KT_EDIT_HOLD,     /* hold `number`, in seconds */
+    KT_EDIT_API_SERVER,        /* API server `name` is remembered; one that is already stays */
     KT_EDIT_FORGET_API_SERVER, /* and forgotten */
     KT_EDIT_END,
 };

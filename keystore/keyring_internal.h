@@ -137,9 +137,11 @@ bool kt_keyring_commit(const struct kt_keyring *keyring, const struct kt_secret 
 /* keyring_seal.c: makes a new keyring key and fills draft's commitment, keys, signer_key, status_key and wraps from the
  * bytes in keys. membership_hash must stand. */
 bool kt_keyring_seal(struct kt_keyring *draft, struct kt_keyring_keys *keys, struct kt_error *err) KT_MUST_CHECK;
-/* One retired key, to the recovery recipient. */
+/* One retired key, to the recovery recipient, and back: KT_E_CRYPTO where it was sealed to another one. */
 bool kt_keyring_seal_archived(const struct kt_keyring *draft, const struct kt_key_info *key,
                               const struct kt_secret *bytes, struct kt_sealed *ret, struct kt_error *err) KT_MUST_CHECK;
+struct kt_secret *kt_keyring_open_archived(const struct kt_keyring *keyring, size_t index,
+                                           const struct kt_p256 *recovery, struct kt_error *err) KT_MUST_CHECK;
 
 /* keyring_emit.c: the three parts as text, fields in the order of the specification. */
 void kt_membership_emit(const struct kt_keyring *draft, struct kt_text *t);
@@ -150,12 +152,13 @@ void kt_signatures_emit(const struct kt_signatures *signatures, struct kt_text *
 struct kt_edit_over {
     const struct kt_keyring_info *before; /* the keyring that is changed; NULL: one is founded */
     const struct kt_secret *imported;     /* IMPORT: the key's bytes */
+    const struct kt_p256 *opened_with; /* RESTORE: the recovery recipient's pair; that of a node opens nothing there */
     uint64_t now;
 };
 bool kt_keyring_edit(struct kt_keyring *draft, struct kt_keyring_keys *keys, const struct kt_edit *edit,
                      const struct kt_edit_over *over, struct kt_error *err) KT_MUST_CHECK;
 
-/* keyring_edit_keys.c: those of them that change the list of keys. */
+/* keyring_edit_keys.c, keyring_edit_restore.c: those of them that change the list of keys. */
 struct kt_edit_on {
     struct kt_keyring *draft;
     struct kt_keyring_keys *keys;
@@ -168,6 +171,7 @@ KT_APPLY_EDIT(kt_edit_apply_import);
 KT_APPLY_EDIT(kt_edit_apply_activate);
 KT_APPLY_EDIT(kt_edit_apply_state);
 KT_APPLY_EDIT(kt_edit_apply_archive);
+KT_APPLY_EDIT(kt_edit_apply_restore);
 #undef KT_APPLY_EDIT
 
 /* keyring_audit.c: composes the line of the generation that the draft is, once all else about it stands, and puts it

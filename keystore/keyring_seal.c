@@ -87,18 +87,24 @@ bool kt_keyring_seal_archived(const struct kt_keyring *draft, const struct kt_ke
     return true;
 }
 
+struct kt_secret *kt_keyring_open_archived(const struct kt_keyring *keyring, size_t index,
+                                           const struct kt_p256 *recovery, struct kt_error *err)
+{
+    const struct kt_archived_info *archived = &keyring->info.archive[index];
+    const struct kt_sealed *sealed = &keyring->archive[index];
+    struct kt_aad info = {0};
+    kt_aad_archive(keyring, archived->id, archived->type, &info);
+    return kt_hpke_open(recovery, kt_aad_view(&info), KT_SLICE(NULL, 0), KT_SLICE(sealed->bytes, sealed->len), err);
+}
+
 static bool reseal_one(struct kt_keyring *draft, size_t i, const struct kt_p256 *old, size_t *lost,
                        struct kt_error *err)
 {
     const struct kt_archived_info *archived = &draft->info.archive[i];
     struct kt_key_info key = {.type = archived->type};
-    struct kt_aad info = {0};
     struct kt_error why = KT_ERROR_INIT;
     memcpy(key.id, archived->id, sizeof key.id);
-    kt_aad_archive(draft, key.id, key.type, &info);
-    KT_CLEANUP(kt_secret_free_p)
-    struct kt_secret *bytes = kt_hpke_open(old, kt_aad_view(&info), KT_SLICE(NULL, 0),
-                                           KT_SLICE(draft->archive[i].bytes, draft->archive[i].len), &why);
+    KT_CLEANUP(kt_secret_free_p) struct kt_secret *bytes = kt_keyring_open_archived(draft, i, old, &why);
     if (!bytes && why.code != KT_E_CRYPTO)
         return kt_error_copy(err, &why);
     if (bytes)

@@ -247,9 +247,9 @@ struct kt_keyring_keys *kt_keyring_keys_copy(const struct kt_keyring_keys *from,
 }
 
 static bool apply_edits(const struct kt_keyring *keyring, struct kt_keyring *draft, struct kt_keyring_keys *keys,
-                        const struct kt_keyring_change *change, struct kt_error *err)
+                        const struct kt_p256 *opened_with, const struct kt_keyring_change *change, struct kt_error *err)
 {
-    struct kt_edit_over over = {.before = &keyring->info, .now = change->now};
+    struct kt_edit_over over = {.before = &keyring->info, .opened_with = opened_with, .now = change->now};
     size_t n_imported = 0;
     for (size_t i = 0; i < change->n_edits; i++) {
         bool imports = change->edits[i].kind == KT_EDIT_IMPORT && n_imported < change->n_imports;
@@ -271,8 +271,9 @@ bool kt_keyring_write(const struct kt_keyring *keyring, const struct kt_keyring_
         return false;
     KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *draft = kt_keyring_draft_next(keyring, change, err);
     KT_CLEANUP(kt_keyring_keys_free_p) struct kt_keyring_keys *next = kt_keyring_keys_copy(keys, err);
-    if (!draft || !next || !apply_edits(keyring, draft, next, change, err) || !kt_keyring_seal(draft, next, err) ||
-        !kt_keyring_announce(draft, &announcement, err) || !kt_key_list_check(draft, err) ||
+    if (!draft || !next || !apply_edits(keyring, draft, next, keys->own, change, err) ||
+        !kt_keyring_seal(draft, next, err) || !kt_keyring_announce(draft, &announcement, err) ||
+        !kt_key_list_check(draft, err) ||
         !kt_keyring_assemble(draft, keyring->parts.membership, next, &document, err) ||
         !kt_keyring_founder(&draft->signatures, owner, err) ||
         !kt_keyring_read_back(&document, owner, next, keys->own, err))

@@ -54,6 +54,9 @@ enum kt_opener_op {
     KT_OPENER_RECOVERY_USE,     /* like REQUEST and APPROVE in one, for this node itself */
     KT_OPENER_RECOVERY_REPLACE, /* the present recovery key and a new one */
     KT_OPENER_RECOVERY_LOST,    /* only a new one; opened with this node's key */
+
+    KT_OPENER_RESTORE, /* no new membership: edits of kind RESTORE over `current`, opened with the recovery key. Out:
+                          document, info of it */
     KT_OPENER_OP_END,
 };
 

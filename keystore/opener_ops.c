@@ -285,12 +285,23 @@ static bool create(struct kt_opener_ops *ops, const struct kt_opener_request *re
     return kt_keyring_found(&founding, &answer->document, answer->owner, err);
 }
 
-static bool describe_made(const struct kt_opener_ops *ops, struct kt_opener_answer *answer, struct kt_error *err)
+bool kt_opener_describe_made(const struct kt_opener_ops *ops, struct kt_opener_answer *answer, struct kt_error *err)
 {
     KT_CLEANUP(kt_keyring_free_p)
     struct kt_keyring *made = kt_keyring_verify(kt_bytes_view(&answer->document), ops->config->owner, err);
 
     return made && kt_opener_copy_info(made, answer, err);
+}
+
+struct kt_keyring_change kt_opener_change(const struct kt_opener_request *request)
+{
+    return (struct kt_keyring_change){.edits = request->edits,
+                                      .n_edits = request->n_edits,
+                                      .imports = request->imports,
+                                      .n_imports = request->n_imports,
+                                      .writer = request->node,
+                                      .now = request->now,
+                                      .claim = &request->claim};
 }
 
 static bool edit(struct kt_opener_ops *ops, const struct kt_opener_request *request, struct kt_opener_answer *answer,
@@ -299,13 +310,7 @@ static bool edit(struct kt_opener_ops *ops, const struct kt_opener_request *requ
     KT_CLEANUP(kt_keyring_keys_free_p) struct kt_keyring_keys *keys = NULL;
     KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *keyring = NULL;
     KT_CLEANUP(kt_p256_free_p) struct kt_p256 *own = NULL;
-    const struct kt_keyring_change change = {.edits = request->edits,
-                                             .n_edits = request->n_edits,
-                                             .imports = request->imports,
-                                             .n_imports = request->n_imports,
-                                             .writer = request->node,
-                                             .now = request->now,
-                                             .claim = &request->claim};
+    const struct kt_keyring_change change = kt_opener_change(request);
 
     if (!request->current.data)
         return kt_fail(err, KT_E_KEYRING_MISSING, "there is no keyring to change");
@@ -316,7 +321,8 @@ static bool edit(struct kt_opener_ops *ops, const struct kt_opener_request *requ
     if (!own)
         return false;
     keys = kt_keyring_open(keyring, own, err);
-    return keys && kt_keyring_write(keyring, keys, &change, &answer->document, err) && describe_made(ops, answer, err);
+    return keys && kt_keyring_write(keyring, keys, &change, &answer->document, err) &&
+           kt_opener_describe_made(ops, answer, err);
 }
 
 /* What is rendered is what is in force: nothing else could be installed as kube-apiserver's configuration. */
@@ -355,6 +361,7 @@ static const struct {
     [KT_OPENER_RECOVERY_USE] = {true, false, kt_opener_op_recovery_use},
     [KT_OPENER_RECOVERY_REPLACE] = {false, false, kt_opener_op_recovery_replace},
     [KT_OPENER_RECOVERY_LOST] = {false, false, kt_opener_op_recovery_lost},
+    [KT_OPENER_RESTORE] = {false, false, kt_opener_op_restore},
 };
 
 void kt_opener_undo(struct kt_opener_ops *ops)

@@ -10,6 +10,10 @@ struct kt_p256 *kt_opener_load_own(struct kt_opener_ops *ops, struct kt_error *e
 struct kt_p256 *kt_opener_make_own(struct kt_opener_ops *ops, const struct kt_opener_request *request,
                                    struct kt_error *err) KT_MUST_CHECK;
 bool kt_opener_need_recovery_key(const struct kt_opener_request *request, struct kt_error *err) KT_MUST_CHECK;
+struct kt_keyring_change kt_opener_change(const struct kt_opener_request *request);
+/* Info of the document that was made. */
+bool kt_opener_describe_made(const struct kt_opener_ops *ops, struct kt_opener_answer *answer,
+                             struct kt_error *err) KT_MUST_CHECK;
 bool kt_opener_copy_info(const struct kt_keyring *keyring, struct kt_opener_answer *answer,
                          struct kt_error *err) KT_MUST_CHECK;
 
@@ -40,4 +44,5 @@ KT_OPENER_OPERATION(kt_opener_op_remove);
 KT_OPENER_OPERATION(kt_opener_op_recovery_use);
 KT_OPENER_OPERATION(kt_opener_op_recovery_replace);
 KT_OPENER_OPERATION(kt_opener_op_recovery_lost);
+KT_OPENER_OPERATION(kt_opener_op_restore);
 #undef KT_OPENER_OPERATION

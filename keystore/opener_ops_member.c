@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations that make a membership. */
+/* Operations that need the recovery key: those that make a membership, and what comes back from the archive. */
 #include "keystore/opener_ops_internal.h"
 #include "keystore/recovery_key.h"
 
@@ -223,4 +223,27 @@ bool kt_opener_op_recovery_lost(struct kt_opener_ops *ops, const struct kt_opene
 
     keys = own ? kt_keyring_open(keyring, own, err) : NULL;
     return keys && write_member(keyring, keys, &change, answer, err);
+}
+
+static bool check_restore(const struct kt_opener_request *request, struct kt_error *err)
+{
+    for (size_t i = 0; i < request->n_edits; i++)
+        if (request->edits[i].kind != KT_EDIT_RESTORE)
+            return kt_fail(err, KT_E_REFUSED, "expected keys to restore and nothing else, found another edit");
+    return true;
+}
+
+bool kt_opener_op_restore(struct kt_opener_ops *ops, const struct kt_opener_request *request,
+                          struct kt_opener_answer *answer, struct kt_error *err)
+{
+    KT_CLEANUP(kt_keyring_keys_free_p) struct kt_keyring_keys *keys = NULL;
+    KT_CLEANUP(kt_keyring_free_p) struct kt_keyring *keyring = NULL;
+    const struct kt_keyring_change change = kt_opener_change(request);
+
+    if (!check_restore(request, err))
+        return false;
+    keyring = kt_opener_newest(request, ops->config->owner, err);
+    keys = keyring ? kt_opener_open_by_recovery(keyring, request, err) : NULL;
+    return keys && kt_keyring_write(keyring, keys, &change, &answer->document, err) &&
+           kt_opener_describe_made(ops, answer, err);
 }

@@ -22,6 +22,8 @@ enum kt_condition {
     KT_IF_KEEPS_KEYS, /* --skip, or nothing proves that they can go */
     KT_IF_MARKS_KEYS, /* the opposite */
     KT_IF_RETIRING,   /* a key is retiring */
+    KT_IF_AT_WORK, /* not so where the order is to retire, nothing does, and no config file could still list what did:
+                      it ends at once, whatever can be asked */
     KT_CONDITION_COUNT,
 };
 

@@ -43,6 +43,15 @@ static bool any_retiring(const struct kt_view *view)
     return false;
 }
 
+/* Listed, or gone by way of the archive. */
+static bool any_inline(const struct kt_view *view)
+{
+    for (size_t i = 0; i < view->keyring->n_archive; i++)
+        if (view->keyring->archive[i].type != KT_KEY_KMS)
+            return true;
+    return view->inline_listed;
+}
+
 bool kt_view_condition(const struct kt_view *view, enum kt_condition condition)
 {
     const struct kt_order *order = view->order;
@@ -75,6 +84,9 @@ bool kt_view_condition(const struct kt_view *view, enum kt_condition condition)
         return !order->skip && has_store;
     case KT_IF_RETIRING:
         return any_retiring(view);
+    case KT_IF_AT_WORK:
+        return order->kind != KT_ORDER_RETIRE || any_retiring(view) ||
+               (view->facts->config.present && any_inline(view));
     case KT_CONDITION_COUNT:
         break;
     }

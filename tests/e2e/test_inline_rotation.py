@@ -3,6 +3,7 @@
 """k3s's test of a single server, with inline keys, on real kube-apiservers: one for each type, side by side, since most of the time
 goes by while they reload. What kube-apiserver's file and etcd hold at each step; a file that cannot be loaded."""
 
+import base64
 import concurrent.futures
 import hashlib
 import json
@@ -10,13 +11,16 @@ import os
 import secrets
 import signal
 import subprocess
+import threading
+import time
 
 import harness
-from cluster import Cluster, write_kubeconfig
+from cluster import Cluster, EncryptedObject, write_kubeconfig
 from daemon import Daemon
-from harness import KEYTURN, proved, wait_for
+from harness import BUILD, KEYTURN, proved, wait_for
 
 TYPES = {"aescbc": "AES-CBC", "secretbox": "XSalsa20-POLY1305"}
+YESTERDAY = {"LD_PRELOAD": str(BUILD / "tests/fault/libkt_clock_ahead.so"), "KT_CLOCK_AHEAD": "-90000"}
 RELOADED = 150  # s: kube-apiserver looks once a minute, on a busy machine
 
 
@@ -56,8 +60,8 @@ class Side:
     def options(self):
         return ["--kubeconfig", self.kubeconfig, "--encryption-config", self.config, "--etcd-endpoints", self.cluster.etcd.url()]
 
-    def keyturn(self, *words):
-        return self.daemon.keyturn(*words, *self.options(), timeout=400)
+    def keyturn(self, *words, env=None):
+        return self.daemon.keyturn(*words, *self.options(), timeout=400, env=env)
 
     def restart(self):
         self.cluster.api.stop()
@@ -85,6 +89,32 @@ class Side:
         return f"k8s:enc:{self.kind}:v1:{name}:".encode()
 
 
+class Reader(threading.Thread):
+    """Reads all Secrets of a side, over and over."""
+
+    def __init__(self, side):
+        super().__init__(daemon=True)
+        self.side, self.over = side, threading.Event()
+        self.errors, self.reads, self.longest = [], 0, 0.0
+
+    def run(self):
+        client = self.side.cluster.api.client(keep=True)
+        while not self.over.is_set():
+            for name, value in list(self.side.kept.items()):
+                begun = time.monotonic()
+                found = client.read_secret(name)
+                self.longest = max(self.longest, time.monotonic() - begun)
+                self.reads += 1
+                if found != value:
+                    self.errors.append((name, found))
+            self.over.wait(0.05)
+        client.close()
+
+    def end(self):
+        self.over.set()
+        self.join(60)
+
+
 class InlineRotation(harness.Case):
     @classmethod
     def prepare(cls):
@@ -93,15 +123,15 @@ class InlineRotation(harness.Case):
         cls.sides = list(cls.pool.map(lambda kind: Side(cls.workspace, kind), TYPES))
         cls.names = {}
 
-    def keyturn(self, *words, status=0):
+    def keyturn(self, *words, status=0, env=None):
         """On both at once; what each answered."""
-        answers = list(self.pool.map(lambda side: side.keyturn(*words), self.sides))
+        answers = list(self.pool.map(lambda side: side.keyturn(*words, env=env), self.sides))
         for side, answer in zip(self.sides, answers):
             self.assertEqual(answer.exit, status, f"{side.kind}: {answer!r}")
         return zip(self.sides, answers)
 
-    def succeeds(self, said, *words):
-        for _, answer in self.keyturn(*words):
+    def succeeds(self, said, *words, env=None):
+        for _, answer in self.keyturn(*words, env=env):
             self.assertEqual(answer.stdout, said + "\n")
 
     def shows(self, stage, *keys, enabled="Enabled"):
@@ -213,11 +243,50 @@ class InlineRotation(harness.Case):
         self.restart()
         self.shows("rotate", (True, 1), (False, 0))
         self.stored_under(1)
-        self.succeeds("reencryption finished", "reencrypt")
+        self.succeeds("reencryption finished", "reencrypt", env=YESTERDAY)
         self.all_stored_under(1)
         proved("prepare, rotate and restarts of kube-apiserver with aescbc and secretbox keys, as k3s tests them")
 
-    def test_6_a_file_that_cannot_be_loaded(self):
+    def test_6_retire_killed_and_again(self):
+        """The old key is in the archive and nowhere else: not in the file, not in what a rollback would go back to."""
+        self.restart()
+        secret = {side: self.secret_of(side, side.config, self.names[side][0]) for side in self.sides}
+        before = {side: side.config.read_bytes() for side in self.sides}
+        runs = [subprocess.Popen([KEYTURN, "retire", "--config", side.daemon.config, *side.options()], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE) for side in self.sides]
+        for side, run in zip(self.sides, runs):
+            self.workspace.on_close(run.kill)
+            wait_for("the file is without the old key", lambda side=side: self.names[side][0] not in side.order(), 400, 0.02)
+            run.kill()
+            run.communicate()
+        self.keyturn("retire")
+        for side in self.sides:
+            shown = side.daemon.status()
+            self.assertEqual([key["name"] for key in shown["keys"]], [self.names[side][1]])
+            self.assertEqual(shown["keyring"]["archived"], 1)
+            self.assertEqual(side.order(), [self.names[side][1], "identity", "kms"])
+            for path in (side.daemon.state / "config-previous").iterdir():
+                self.assertNotIn(secret[side], path.read_bytes(), path)
+            self.assertEqual(side.keyturn("config", "rollback", "--yes").exit, 3)
+            server, = side.keyturn("status", "-o", "json").json()["apiServers"]
+            self.assertEqual(server["configHash"], side.hash())
+            self.assertEqual(side.daemon.keyturn("audit", "verify").exit, 0)
+            # The file as another host still has it; and one with another key under that name, which may be anybody's.
+            for text, status in ((before[side], 8), (before[side].replace(secret[side], base64.b64encode(secrets.token_bytes(32))), 3)):
+                other = side.config.with_name("other-host")
+                other.write_bytes(text)
+                self.assertEqual(side.daemon.keyturn("config", "diff", "--encryption-config", other).exit, status)
+        self.shows("reencrypt_finished", (True, 1))
+        self.stored_under(1)
+        proved("retire takes an inline key out of kube-apiserver's file, and out of all copies of it")
+
+    @staticmethod
+    def secret_of(side, path, name):
+        keys = [key for provider in json.loads(path.read_text())["resources"][0]["providers"]
+                for key in provider.get(side.kind, {}).get("keys", [])]
+        return next(key["secret"] for key in keys if key["name"] == name).encode()
+
+    def test_7_a_file_that_cannot_be_loaded(self):
         """status tells, in kube-apiserver's own words; what was loaded before stays in force, and rollback mends it."""
         good = {}
         for side in self.sides:
@@ -243,6 +312,33 @@ class InlineRotation(harness.Case):
             side.config.write_bytes(good[side])
         wait_for("all is well again", lambda: all(side.keyturn("status").exit == 0 for side in self.sides), RELOADED, 1)
         proved("a file that kube-apiserver cannot load is reported with its reason, and nothing becomes unreadable")
+
+
+    def test_8_migrate_to_kms(self):
+        """Listed second everywhere, then first, then everything rewritten; a reader sees no error all the while."""
+        readers = [Reader(side) for side in self.sides]
+        for reader in readers:
+            reader.start()
+        try:
+            for _, answer in self.keyturn("migrate", "--to", "kms", "--yes", "-o", "json"):
+                self.assertGreater(answer.json()["rewritten"], 0)
+        finally:
+            for reader in readers:
+                reader.end()
+        self.assertEqual([reader.errors[:3] for reader in readers], [[], []])
+        for side in self.sides:
+            self.assertEqual(side.order(), ["kms", self.names[side][1], "identity", "kms"])
+            key = side.daemon.key_id()
+            for _, value in side.cluster.etcd.all("/registry/secrets/"):
+                self.assertEqual(EncryptedObject(value).key_id, key)
+            for _, answer in self.keyturn("migrate", "--to", "kms", "--yes", "-o", "json"):
+                self.assertFalse(answer.json()["changed"])
+            client = side.cluster.api.client()
+            for name, value in side.kept.items():
+                self.assertEqual(client.read_secret(name), value)
+            self.assertEqual(side.keyturn("census", "--fail-on", "plaintext,unknown,other").exit, 0)
+        proved(f"migrated from inline keys to kms while {sum(reader.reads for reader in readers)} reads saw no error, the longest "
+               f"{max(reader.longest for reader in readers) * 1000:.0f} ms")
 
 
 if __name__ == "__main__":

@@ -226,6 +226,9 @@ class Reencrypt(OneServer):
 
     def test_2_rotated_with_everybody_at_work(self):
         before = self.daemon.key_id()
+        plan, census = self.keyturn("rotate-keys", "--dry-run", "-o", "json").json(), self.census()
+        self.assertEqual(plan["estimate"]["objects"], sum(count for kind in KINDS for _, _, _, count in self.rows(census, kind)))
+        self.assertEqual((plan["changed"], self.daemon.key_id()), (False, before))
         with Traffic(self.cluster.api, self.kept) as traffic:
             answer = self.keyturn("rotate-keys", "-o", "json").json()
         self.assertEqual(traffic.errors[:5], [])
@@ -235,6 +238,10 @@ class Reencrypt(OneServer):
         self.assertNotEqual(key, before)
         self.check_all(key)
         self.assertEqual([entry["state"] for entry in self.daemon.status()["keys"]], ["active", "retiring"])
+        events = self.client.get("/api/v1/namespaces/default/events")[1]["items"]
+        told = [(event["reason"], event["type"], event["involvedObject"]["kind"], event["message"]) for event in events
+                if event["source"].get("component") == "secrets-reencrypt"]
+        self.assertIn(("SecretsUpdateComplete", "Normal", "Node", f"reencrypted {answer['rewritten']} objects"), told)
         proved(f"rotate-keys: {answer['rewritten']} rewritten, none under the old key; meanwhile {traffic.counts}, no error, the "
                f"longest read {traffic.longest * 1000:.0f} ms")
 
@@ -326,6 +333,9 @@ class Reencrypt(OneServer):
         self.keyturn("prepare")
         self.keyturn("rotate")
         old = self.daemon.status()["keys"][1]["id"]
+        for kind in ("configmap", "widgets", "configmaps.example.com"):
+            error = self.keyturn("reencrypt", "--resource", kind, "-o", "json", status=3).error()
+            self.assertIn(f"--resource {kind}: expected a kind of the API", error["message"])
         answer = self.keyturn("reencrypt", "--resource", "configmaps", "--namespace", "default").stdout
         self.assertEqual(answer, "what was asked for is rewritten; nothing retires\n")
         states = {kind: {(key, state) for _, key, state, _ in self.rows(self.census(), kind)} for kind in KINDS}
@@ -357,12 +367,18 @@ class Reencrypt(OneServer):
         self.keyturn("prepare")
         self.keyturn("rotate")
         with self.running("reencrypt", "--max-rate", "100") as run:
-            wait_for("it is at it", lambda: self.daemon.status()["stage"] == "reencrypt_active", 60)
+            wait_for("it is at it", lambda: (self.daemon.status()["underWay"] or {}).get("ended", 0) > 0, 60)
             run.send_signal(signal.SIGSTOP)
+            now = self.daemon.status()["underWay"]
+            self.assertEqual((now["command"], now["pid"], now["failed"]), ("reencrypt", run.pid, 0))
+            self.assertLess(now["ended"], now["objects"])
+            self.assertIn(f"reencrypt (pid {run.pid}) is rewriting: {now['ended']} of {now['objects']} objects, 0 failed",
+                          self.daemon.keyturn("status").stdout)
             self.assertEqual(self.keyturn("reencrypt", "-o", "json", status=5).error()["code"], "BUSY")
             run.send_signal(signal.SIGCONT)
             said, progress = run.communicate(timeout=300)
         self.assertEqual((run.returncode, said), (0, "reencryption finished\n"), progress)
+        self.assertIsNone(self.daemon.status()["underWay"])
         self.check_all()
         self.keyturn("audit", "verify")
 

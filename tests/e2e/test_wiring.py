@@ -168,6 +168,12 @@ class Wiring(harness.Case):
         stored = self.store()[1]
         self.assertTrue(stored.startswith(b"k8s:enc:kms:v2:keyturn:"), stored[:60])
         self.all_readable()
+        # What was in the store before.
+        self.assertEqual(self.on_cluster("census", "--fail-on", "plaintext").exit, 8)
+        answer = self.on_cluster("enable", "--yes")
+        self.assertEqual(answer.exit, 0, answer)
+        self.assertEqual(self.on_cluster("census", "--fail-on", "plaintext,unknown,other").exit, 0)
+        self.all_readable()
         for line in ("  - name: encryption-provider-config\n    value: /etc/kubernetes/keyturn/encryption-config.yaml\n",
                      "  - name: encryption-provider-config-automatic-reload\n    value: \"true\"\n", "    name: keyturn-config\n",
                      f"  - hostPath: {self.daemon.dir}/run/kms\n"):
@@ -248,6 +254,31 @@ class Wiring(harness.Case):
         self.assertEqual(self.keyturn("doctor").exit, 0)
         proved("unwired and wired again, every secret is readable")
 
+    def test_7_without_keyturn(self):
+        """Everything in clear again, then unwired without --force: the cluster goes on without keyturn, and comes back to it."""
+        store = ["--etcd-endpoints", self.etcd.url()]
+        found = self.keyturn("config", "unwire", "--yes", "-o", "json", *store)
+        self.assertEqual(found.exit, 3, found)
+        self.assertRegex(found.error()["message"], r"found \d+ objects")
+        for command in ("reencrypt", "disable"):
+            answer = self.on_cluster(command, "--yes")
+            self.assertEqual(answer.exit, 0, answer)
+        starts = self.kubelet.starts
+        answer = self.keyturn("config", "unwire", "--yes", "-o", "json", *store)
+        self.assertEqual(answer.exit, 0, answer)
+        self.daemon.kill()
+        wait_for("kubelet has started it", lambda: self.kubelet.starts > starts)
+        self.again()
+        self.all_readable()
+        self.assertIn(b"plaintext-", self.store()[1])
+        self.daemon.start()
+        answer = self.keyturn("config", "wire", "--yes", "-o", "json")
+        self.assertEqual((answer.exit, answer.json()["ready"]), (0, True), answer)
+        answer = self.on_cluster("enable", "--yes")
+        self.assertEqual(answer.exit, 0, answer)
+        self.assertEqual(self.on_cluster("census", "--fail-on", "plaintext,unknown,other").exit, 0)
+        self.all_readable()
+        proved("disabled, unwired, keyturn gone: every secret is readable; wired and enabled again: none is in clear")
 
     def test_8_a_node_that_joins(self):
         """kubeadm join makes its manifest from kubeadm-config, so it is wired, and has no file: it gets the one that the others have,

@@ -200,11 +200,11 @@ class Case(unittest.TestCase):
     def log(self):
         return (self.work / "keyturnd.log").read_text()
 
-    def writes(self, run, programs="keyturn"):
-        """How many calls that change something on disk run(env) makes; of several programs, the one that makes most. So
+    def writes(self, run, programs="keyturn", status=0):
+        """How many calls that change something on disk run(env), which ends with that, makes; of several programs, the one that makes most. So
         that a walk through them does not end at one whose failure does no harm."""
         with tempfile.NamedTemporaryFile() as counts:
-            self.expect(run({**fault(0, "count", programs), "KEYTURN_FAULT_COUNT_FILE": counts.name}), 0)
+            self.expect(run({**fault(0, "count", programs), "KEYTURN_FAULT_COUNT_FILE": counts.name}), status)
             return max(map(int, counts.read().split()))
 
     def json(self, *arguments, status=0):

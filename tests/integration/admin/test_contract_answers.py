@@ -33,12 +33,12 @@ READS = {"status": "Status", "probe": "Probe", "key list": "KeyList", "keyring s
 CHANGES = {"init": "Init", "keyring offer": "KeyringOffer"}
 # Their answers: test_members.py, test_recovery.py.
 MEMBERS = ["node request", "node approve", "node install", "node remove", "recovery use", "recovery replace"]
-# test_rotation.py, test_config_change.py, and of tests/e2e.
-ROTATES = ["census", "prepare", "rotate", "reencrypt", "rotate-keys", "retire", "enable", "disable", "config apply", "config rollback"]
+# test_rotation.py, test_config_change.py, test_migrate.py, and of tests/e2e.
+ROTATES = ["census", "prepare", "rotate", "reencrypt", "rotate-keys", "migrate", "retire", "enable", "disable", "config apply", "config rollback"]
 # test_wiring.py, and of tests/e2e.
 WIRES = ["config wire", "config unwire", "doctor"]
-# test_inline_keys.py.
-KEYS = ["key import"]
+# test_inline_keys.py, test_key_restore.py.
+KEYS = ["key import", "key restore"]
 # test_policies.py, test_device.py.
 TPM = ["node check", "node reseal", "node sign-pcrs", "node suspend", "node verify"]
 
@@ -59,7 +59,7 @@ class Commands(Installed):
 
     def to_come(self):
         said = self.expect(self.keyturn("--help"), 0).stdout
-        have = re.findall(r"(?m)^  ([a-z][a-z -]*?)(?: [A-Z]+)?  +[A-Z]", said)
+        have = re.findall(r"(?m)^  ([a-z][a-z -]*?)(?: [A-Z.]+)?  +[A-Z]", said)
         self.assertEqual(set(have), {*READS, *CHANGES, *KEYS, *MEMBERS, *ROTATES, *WIRES, *TPM})
         return [name for name in commands() if name not in have]
 
@@ -79,7 +79,7 @@ class Commands(Installed):
                           ["node", "list", option, "https://F:1", option, "https://G:2"]):
                 with self.subTest(words=words):
                     self.expect(self.here(*words), 0)
-            for words in (["migrate", option, "F"], [option, "F", "sync"], [f"{option}=F", "key", "restore"]):
+            for words in (["sync", option, "F"], [option, "F", "sync"], [f"{option}=F", "sync"]):
                 with self.subTest(words=words):
                     self.assertIn("this release does not have that command yet", self.fails(2, "UNSUPPORTED", *words))
         self.assertIn("64", self.fails(2, "USAGE", "status", *["--api-server", "https://F:1"] * 65))

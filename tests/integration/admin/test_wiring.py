@@ -163,6 +163,10 @@ class Kubeadm(Hosts):
         self.assertFalse(self.unwire()["changed"])
         self.wire("--force")
         self.assertEqual(self.changed(), [KUBEADM_FILE, MANIFEST])
+        # What is wired is not all of it where the keyring has more than the file.
+        self.assertEqual(self.wire("--force")["lacks"], "")
+        self.expect(self.on("a", "key", "import", "--type", "aescbc", "--name", "late", stdin="A" * 43 + "=\n"), 0)
+        self.assertIn("late", self.wire("--force")["lacks"])
 
     def test_what_cannot_be_edited(self):
         """It is shown what is to be told, and nothing is written."""

@@ -59,6 +59,16 @@ void fixture_done(struct fixture *f)
     *f = (struct fixture){0};
 }
 
+void fixture_take(struct fixture *f, struct kt_bytes *document)
+{
+    kt_keyring_keys_free(f->keys);
+    kt_keyring_free(f->keyring);
+    kt_bytes_done(&f->document);
+    f->document = *document;
+    *document = (struct kt_bytes){0};
+    open_document(f);
+}
+
 void fixture_write(struct fixture *f, const struct kt_edit *edits, size_t n_edits)
 {
     struct kt_error err = KT_ERROR_INIT;
@@ -70,11 +80,21 @@ void fixture_write(struct fixture *f, const struct kt_edit *edits, size_t n_edit
         .now = f->keyring->info.written + 1,
     };
     need(kt_keyring_write(f->keyring, f->keys, &change, &next, &err), "write", &err);
-    kt_keyring_keys_free(f->keys);
-    kt_keyring_free(f->keyring);
-    kt_bytes_done(&f->document);
-    f->document = next;
-    open_document(f);
+    fixture_take(f, &next);
+}
+
+void fixture_archive_first(struct fixture *f)
+{
+    struct kt_edit add_key = {.kind = KT_EDIT_ADD, .type = KT_KEY_KMS, .name = "second"};
+    fixture_write(f, &add_key, 1);
+    struct kt_edit edits[] = {
+        {.kind = KT_EDIT_ACTIVATE}, {.kind = KT_EDIT_STATE, .state = KT_KEY_RETIRING}, {.kind = KT_EDIT_ARCHIVE}};
+    memcpy(edits[0].id, f->keyring->info.keys[1].id, sizeof edits[0].id);
+    memcpy(edits[1].id, f->keyring->info.keys[0].id, sizeof edits[1].id);
+    memcpy(edits[2].id, f->keyring->info.keys[0].id, sizeof edits[2].id);
+    fixture_write(f, edits, 2);
+    f->keyring->info.written += KT_HOLD_DEFAULT;
+    fixture_write(f, &edits[2], 1);
 }
 
 static char *copy_text(struct kt_slice part)

@@ -25,6 +25,11 @@ void fixture_done(struct fixture *f);
 /* The document that the change makes of f's, put in the place of f's. */
 void fixture_write(struct fixture *f, const struct kt_edit *edits, size_t n_edits);
 
+/* That document takes the place of f's. */
+void fixture_take(struct fixture *f, struct kt_bytes *document);
+/* Another key, "second", becomes the active one, and the first is archived. */
+void fixture_archive_first(struct fixture *f);
+
 /* One document, as three NUL-terminated texts. */
 struct forgery {
     char *membership;

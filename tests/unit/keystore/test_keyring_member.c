@@ -185,21 +185,6 @@ static void test_what_a_removed_one_writes(void **state)
     forgery_done(&forgery);
 }
 
-/* One key in the archive, one in the list. */
-static void archive_one(struct fixture *f)
-{
-    struct kt_edit add_key = {.kind = KT_EDIT_ADD, .type = KT_KEY_KMS, .name = "second"};
-    fixture_write(f, &add_key, 1);
-    struct kt_edit edits[] = {
-        {.kind = KT_EDIT_ACTIVATE}, {.kind = KT_EDIT_STATE, .state = KT_KEY_RETIRING}, {.kind = KT_EDIT_ARCHIVE}};
-    memcpy(edits[0].id, f->keyring->info.keys[1].id, sizeof edits[0].id);
-    memcpy(edits[1].id, f->keyring->info.keys[0].id, sizeof edits[1].id);
-    memcpy(edits[2].id, f->keyring->info.keys[0].id, sizeof edits[2].id);
-    fixture_write(f, edits, 2);
-    f->keyring->info.written += KT_HOLD_DEFAULT;
-    fixture_write(f, &edits[2], 1);
-}
-
 static bool archive_opens(const struct fixture *f, const struct kt_p256 *recovery)
 {
     struct kt_aad info = {0};
@@ -217,7 +202,7 @@ static void test_replace_recovery(void **state)
     uint8_t founder[KT_HASH_LEN] = {0};
     struct kt_floor slept = {0};
     struct kt_error err = KT_ERROR_INIT;
-    archive_one(f);
+    fixture_archive_first(f);
     memcpy(founder, f->owner, sizeof founder);
     kt_floor_of(&f->keyring->info, &slept);
     for (size_t n = 2; n <= 3; n++) {
@@ -255,7 +240,7 @@ static void test_lost_recovery(void **state)
     struct fixture *f = *state;
     struct kt_error err = KT_ERROR_INIT;
     uint8_t founder[KT_HASH_LEN] = {0};
-    archive_one(f);
+    fixture_archive_first(f);
     memcpy(founder, f->owner, sizeof founder);
     KT_CLEANUP(kt_p256_free_p) struct kt_p256 *lost = kt_keyring_copy_pair(f->recovery, NULL);
     assert_int_equal(replace_recovery(f, KT_MEMBER_LOST_RECOVERY), 1);

@@ -21,6 +21,7 @@ static void add_key(struct fixture *f, enum kt_key_type type, char letter, unsig
         struct kt_archived_info *archived = &f->keyring.archive[f->keyring.n_archive++];
         snprintf(archived->id, sizeof archived->id, "%032u", n);
         snprintf(archived->name, sizeof archived->name, "k%u", n);
+        archived->type = type;
         archived->created = FIXTURE_NOW - 1000000 + n;
         return;
     }

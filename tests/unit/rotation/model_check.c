@@ -106,6 +106,15 @@ static const char *check_rewritten(const struct model_setting *setting, const st
     return (settled(w) & ~target) == 0 ? NULL : "rewritten, although objects were left";
 }
 
+/* Else there is no file that could list what is gone, and retire claims nothing about API servers. */
+static bool has_inline(const struct model_setting *setting, const struct model_world *w)
+{
+    for (unsigned k = 0; k < MODEL_KEYS; k++)
+        if (w->cluster.state[k] != MODEL_ABSENT && setting->types[k] != KT_KEY_KMS)
+            return true;
+    return false;
+}
+
 const char *model_check_done(const struct model_setting *setting, const struct model_world *world)
 {
     const struct kt_order *order = &setting->orders[world->admin.order - 1u];
@@ -120,7 +129,7 @@ const char *model_check_done(const struct model_setting *setting, const struct m
         for (unsigned k = 0; k < MODEL_KEYS; k++)
             if ((world->cluster.held & MODEL_KEY(k)) != 0)
                 return "retired, although a key is due";
-        return check_rotated(setting, world);
+        return has_inline(setting, world) ? check_rotated(setting, world) : NULL;
     case KT_ORDER_ENABLE:
         if (!world->cluster.enabled || (order->strict && !world->cluster.strict))
             return "enabled, although it is not";

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""keyturn migrate, where no API server can be asked: a file that somebody wrote by hand, or a distribution, is taken over with the
+names of its keys, its first key first, and only then comes another one to the front; cut at every write, and what is refused.
+tests/e2e/test_inline_rotation.py has kube-apiserver."""
+import base64
+import json
+import os
+import pathlib
+import shutil
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from cluster import BOTH, Cluster  # noqa: E402
+from program import fault  # noqa: E402
+
+FORCED = ["--force", "--yes"]
+OLD = "aescbckey-2022-04-21T23:01:02+02:00"
+
+
+def key(name):
+    return {"name": name, "secret": base64.b64encode(os.urandom(32)).decode()}
+
+
+class Migrates(Cluster):
+    """A new keyring of type kms, and a file with two keys that it does not have."""
+
+    def setUp(self):
+        super().setUp()
+        self.enc = self.work / "enc.json"
+        self.secrets = [key("by-hand"), key(OLD)]
+        self.write([{"aescbc": {"keys": self.secrets}}, {"identity": {}}])
+        self.own = self.names()
+
+    def write(self, providers, resources=("secrets",)):
+        self.enc.touch(mode=0o600)
+        self.enc.write_text(json.dumps({"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
+                                        "resources": [{"resources": list(resources), "providers": providers}]}, indent=2))
+
+    def migrate(self, *more, env=None):
+        return self.on("a", "migrate", "--to", "kms", "--encryption-config", self.enc, *more, "-o", "json", env=env)
+
+    def names(self):
+        return [key["name"] for key in self.info("a")["keys"]]
+
+    def states(self):
+        return {key["name"]: key["state"] for key in self.info("a")["keys"]}
+
+    def order(self, path=None):
+        providers = json.loads((path or self.enc).read_text())["resources"][0]["providers"]
+        return [name for provider in providers for kind in provider
+                for name in ([key["name"] for key in provider[kind]["keys"]] if "keys" in provider[kind] else [kind])]
+
+    def ends_at_the_rewriting(self, run):
+        """There is no kubeconfig."""
+        self.expect(run, 4, "INCOMPLETE", "what is stored stays as it is, and can be read")
+
+    def test_taken_over_and_then_to_kms(self):
+        self.ends_at_the_rewriting(self.migrate(*FORCED))
+        info = self.info("a")
+        new = info["keys"][0]["name"]
+        self.assertEqual(info["keys"][0]["type"], "kms")
+        self.assertNotIn(new, self.own, "a key that nobody has seen yet")
+        self.assertEqual(self.names(), [new, "by-hand", *self.own, OLD])
+        self.assertEqual(self.order(), ["kms", "by-hand", OLD, "identity"])
+        kept = [k for p in json.loads(self.enc.read_text())["resources"][0]["providers"] for k in p.get("aescbc", {}).get("keys", [])]
+        self.assertEqual(kept, self.secrets, "with the bytes and names that they had")
+        commands = [line["command"] for line in self.lines("a")]
+        self.assertEqual(set(commands[1:]), {"migrate --force"})
+        self.expect(self.verify("a"), 0)
+
+    def test_listed_before_it_is_first(self):
+        """kube-apiserver has a file that lists the plugin second, before it gets the one that begins with it."""
+        self.ends_at_the_rewriting(self.migrate(*FORCED))
+        before, = (self.state_of("a") / "config-previous").iterdir()
+        self.assertEqual((self.order(before), self.order()), (["by-hand", "kms", OLD, "identity"], ["kms", "by-hand", OLD, "identity"]))
+        self.assertEqual(sum(line.get("config") is not None for line in self.lines("a")), 2)
+
+    def test_killed_on_the_way(self):
+        """At some of its writes; test_rotation.py cuts a rotation at each."""
+        saved = self.work.with_name(self.work.name + ".saved")
+        shutil.copytree(self.work, saved, symlinks=True)
+        self.addCleanup(shutil.rmtree, saved, ignore_errors=True)
+        last = self.writes(lambda env: self.migrate(*FORCED, env=env), BOTH, 4)
+        self.assertGreater(last, 30)
+        for at in range(2, last + 1, last // 6):
+            self.restore(saved)
+            with self.subTest(at=at):
+                self.migrate(*FORCED, env=fault(at, "kill", BOTH))
+                self.assertEqual({*self.order()} - {"kms"}, {"by-hand", OLD, "identity"})
+                self.assertNotIn(self.order()[0], (OLD, "identity"))
+                self.ends_at_the_rewriting(self.migrate(*FORCED))
+                self.assertEqual(self.order(), ["kms", "by-hand", OLD, "identity"])
+                self.assertEqual((len(self.names()), [*self.states().values()].count("active")), (4, 1))
+                self.logs_verify()
+
+    def test_dry_run(self):
+        before = self.files()
+        said = self.on("a", "migrate", "--to", "kms", "--encryption-config", self.enc, "--dry-run")
+        self.assertEqual(said.returncode, 0, said.stderr)
+        self.assertIn(f"key {OLD} (aescbc) of {self.enc}: to be taken into the keyring", said.stderr)
+        for secret in self.secrets:
+            self.assertNotIn(secret["secret"], said.stdout + said.stderr)
+        self.assertEqual(self.files(), before)
+
+    def test_asks_first(self):
+        before = self.names()
+        self.expect(self.migrate(), 2, "USAGE", "--yes")
+        self.assertEqual(self.names(), before)
+
+    def test_nothing_to_do(self):
+        self.expect(self.on("a", "config", "show", "--out", self.work / "new.json"), 0)
+        os.rename(self.work / "new.json", self.enc)
+        numbers = self.numbers("a")
+        run = self.on("a", "migrate", "--to", "kms", "--encryption-config", self.enc, "--yes")
+        self.assertEqual((run.returncode, run.stdout), (0, "the active key is of type kms already: nothing to do\n"), run.stderr)
+        self.assertEqual(self.numbers("a"), numbers)
+
+    def test_refused(self):
+        for words, code in ((["--to", "aesgcm"], "USAGE"), (["--to", "nothing"], "USAGE"), ([], "USAGE")):
+            self.expect(self.on("a", "migrate", *words, "--encryption-config", self.enc, "-o", "json", "--yes"), 2, code)
+        # Another plugin comes first: what it encrypted nobody else reads.
+        self.write([{"kms": {"apiVersion": "v2", "name": "other", "endpoint": "unix:///run/other.sock"}}, {"identity": {}}])
+        before = self.names()
+        self.expect(self.migrate(*FORCED), 3, "REFUSED", "stands first in the config file's lists")
+        self.assertEqual(self.names(), before)
+        # Lists that are not alike: what comes first in one would be new in the other.
+        one, other = ({"resources": [name], "providers": [{"aescbc": {"keys": [key]}}, {"identity": {}}]}
+                      for name, key in zip(("secrets", "configmaps"), self.secrets))
+        plain_first = {"resources": ["configmaps"], "providers": [{"identity": {}}, {"aescbc": {"keys": [self.secrets[0]]}}]}
+        for second in (other, plain_first):
+            self.enc.write_text(json.dumps({"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
+                                            "resources": [one, second]}))
+            self.expect(self.migrate(*FORCED), 3, "REFUSED", "resources[1] does not")
+            self.assertEqual(self.names(), before)
+        # A rotation to another type is under way.
+        self.write([{"aescbc": {"keys": self.secrets}}, {"identity": {}}])
+        self.expect(self.on("a", "keyring", "offer", self.edit("a", "add-secretbox", "next", "stage", "prepare")), 0)
+        self.expect(self.migrate(*FORCED), 3, "REFUSED", "found one to a key of type secretbox under way")
+
+    def test_a_name_that_means_another_key(self):
+        """A key of the keyring's with that name and other bytes: kube-apiserver would take one for the other."""
+        self.expect(self.on("a", "keyring", "offer", self.edit("a", "add-aescbc", "by-hand")), 0)
+        before = self.names(), self.enc.read_bytes()
+        self.expect(self.migrate(*FORCED), 3, "REFUSED", "found another one of that name there")
+        self.assertEqual((self.names(), self.enc.read_bytes()), before)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
