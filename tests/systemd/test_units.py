@@ -19,6 +19,7 @@ from swtpm import SimulatedTpm
 SERVICE = "keyturnd.service"
 SOCKETS = ("keyturnd-kms.socket", "keyturnd-control.socket")
 UNITS = (*SOCKETS, SERVICE)
+BY_TIMER = ("keyturn-retire", "keyturn-rotate-keys")
 KMS_DIR = "/run/keyturn/kms"
 KMS_SOCKET = KMS_DIR + "/kms.sock"
 CONTROL_SOCKET = "/run/keyturn/control.sock"
@@ -147,12 +148,25 @@ class Units(Case):
         self.assert_serves()
 
     def test_units_are_well_formed(self):
-        paths = [f"/usr/lib/systemd/system/{unit}" for unit in UNITS]
+        units = [*UNITS, *(f"{name}.{kind}" for name in BY_TIMER for kind in ("service", "timer"))]
+        paths = [f"/usr/lib/systemd/system/{unit}" for unit in units]
         verify = self.machine.run("systemd-analyze", "verify", "--man=no", *paths, check=False)
         self.assertEqual((verify.returncode, verify.stdout + verify.stderr), (0, ""))
         journal = self.machine.run("journalctl", "--boot", "--no-pager", "--output=cat", "_PID=1").stdout
-        complaints = [line for line in journal.splitlines() if re.search(r"keyturn[\w-]*\.(service|socket):\d+:", line)]
+        complaints = [line for line in journal.splitlines() if re.search(r"keyturn[\w-]*\.(service|socket|timer):\d+:", line)]
         self.assertEqual(complaints, [], "systemd complains of a unit")
+
+    def test_timers(self):
+        """Nobody enables them but an admin; where nothing is due, each ends at once and well."""
+        for name in BY_TIMER:
+            self.assertEqual(self.machine.unit(f"{name}.timer")["UnitFileState"], "disabled")
+            self.machine.run("systemctl", "enable", "--now", f"{name}.timer")
+            self.machine.run("systemctl", "start", f"{name}.service")
+            shown = self.machine.unit(f"{name}.service")
+            self.assertEqual((shown["Result"], shown["ExecMainStatus"]), ("success", "0"), name)
+            self.assertEqual(self.machine.unit(f"{name}.timer")["ActiveState"], "active")
+            self.machine.run("systemctl", "disable", "--now", f"{name}.timer")
+        self.assert_serves()
 
     def test_exposure(self):
         rows = json.loads(self.machine.run("systemd-analyze", "security", "--no-pager", "--json=short", SERVICE).stdout)
