@@ -187,6 +187,25 @@ static void say_result(struct kt_rotation *rotation, const struct rewriting *w, 
     kt_progress_say(&rotation->progress, what, words);
 }
 
+/* Its key could come back. */
+static const char *archived_id(const struct kt_rotation *rotation, const struct kt_stale_object *object)
+{
+    const struct kt_keyring_info *info = rotation->described.info;
+    for (size_t i = 0; i < info->n_archive; i++)
+        if (strstr(object->under, info->archive[i].id))
+            return info->archive[i].id;
+    return NULL;
+}
+
+static json_t *reason_of(const struct kt_rotation *rotation, const struct kt_stale_object *object, const char *words)
+{
+    char text[KT_REWRITER_WORDS + 128];
+    const char *id = archived_id(rotation, object);
+    (void)snprintf(text, sizeof(text), "%s%s%s", words, id ? "; its key is archived: keyturn key restore " : "",
+                   id ? id : "");
+    return kt_json_text(text);
+}
+
 static void note_left(struct kt_rotation *rotation, const struct kt_stale_object *object,
                       const struct kt_rewriter_failure *failure)
 {
@@ -195,7 +214,7 @@ static void note_left(struct kt_rotation *rotation, const struct kt_stale_object
                   kt_json_text(object->group), "namespace", kt_json_text(object->namespace), "name",
                   kt_json_text(object->name), "storedAs", kt_json_text(object->under), "passing", failure->transient);
     if (left)
-        json_object_set_new(left, "reason", kt_json_text(failure->words));
+        json_object_set_new(left, "reason", reason_of(rotation, object, failure->words));
     json_array_append_new(rotation->left, left);
 }
 

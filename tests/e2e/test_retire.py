@@ -85,6 +85,7 @@ class Retire(OneServer):
         self.assertEqual((row["resource"], row["key"], row["count"]), ("secrets", EncryptedObject(self.before).key_id, 1))
         left, = self.keyturn("reencrypt", "-o", "json", status=4).json()["leftOver"]
         self.assertEqual(left["name"], "first")
+        self.assertIn(f"its key is archived: keyturn key restore {row['key']}", left["reason"])
 
     def put_back(self):
         """As etcd's documentation has it; kube-apiserver begins anew with it."""
