@@ -340,7 +340,7 @@ int kt_command_rotate_keys(int argc, char **argv)
 
 int kt_command_migrate(int argc, char **argv)
 {
-    struct kt_rotation_order asked = {.order.kind = KT_ORDER_ROTATE_KEYS, .migrates = true};
+    struct kt_rotation_order asked = {.order.kind = KT_ORDER_ROTATE_KEYS, .order.takes_over = true, .migrates = true};
     struct kt_command_line line = {
         .command = kt_command_find("migrate"), .own = migrate_options, .take = take_reencrypt, .closure = &asked};
     return run(&line, &asked, argc, argv);

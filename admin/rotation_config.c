@@ -70,12 +70,21 @@ static bool write_change(struct kt_rotation *rotation, const struct kt_config_ch
     return !*ret_wrote || install(rotation, change, err);
 }
 
+/* migrate from another plugin: ours is listed everywhere before it comes first. */
+static bool stays_behind(const struct kt_rotation *rotation)
+{
+    const struct kt_facts_config *config = &rotation->look->facts.config;
+    return rotation->order.takes_over && rotation->next.gate == KT_GATE_CONFIG && config->n_items > 0 &&
+           config->items[0] == KT_REF_FOREIGN;
+}
+
 bool kt_rotation_config(struct kt_rotation *rotation, struct kt_error *err)
 {
     KT_CLEANUP_CONFIG_CHANGE struct kt_config_change change = {.before = NULL};
     KT_CLEANUP(kt_wanted_free_p) struct kt_wanted *wanted = kt_wanted_new(rotation->job.config, err);
     if (!wanted)
         return false;
+    wanted->behind_foreign = stays_behind(rotation);
     if (!kt_config_change_make(wanted, rotation->look->config_file, &change, err))
         return false;
     if (!is_as_looked_at(rotation, wanted, &change))

@@ -233,7 +233,8 @@ static bool turn(struct kt_rotation *r, bool *ret_done, struct kt_error *err)
     if (!kt_rotation_take_in(r, &took, err))
         return false;
     r->takes = took && r->options->dry_run;
-    r->migrated = !took && kt_rotation_is_migrated(r);
+    if (!took && !kt_rotation_is_migrated(r, &r->migrated, err))
+        return false;
     *ret_done = r->migrated;
     if (took || r->migrated)
         return true;

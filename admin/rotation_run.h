@@ -131,7 +131,8 @@ bool kt_rotation_estimate(struct kt_rotation *rotation, struct kt_error *err) KT
 /* migrate: one step of taking the config file's keys over. *ret_took: it was done, so look again; with --dry-run it
  * would be. */
 bool kt_rotation_take_in(struct kt_rotation *rotation, bool *ret_took, struct kt_error *err) KT_MUST_CHECK;
-bool kt_rotation_is_migrated(const struct kt_rotation *rotation) KT_MUST_CHECK;
+/* Nothing is to be done any more, and was not in this run. */
+bool kt_rotation_is_migrated(struct kt_rotation *rotation, bool *ret, struct kt_error *err) KT_MUST_CHECK;
 /* A generation that was written in another way than by kt_rotation_write_edits. */
 void kt_rotation_note(struct kt_rotation *rotation, const char *change, uint64_t generation);
 /* What it is called: "migrate". */

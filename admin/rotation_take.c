@@ -2,6 +2,7 @@
 /* migrate: keys that somebody else wrote into kube-apiserver's file become keys of the keyring under the names that
  * they have, and the one that encrypts there becomes the active one: then the keyring says what is so, and a rotation
  * leads from there. */
+#include "admin/census.h"
 #include "admin/fingerprint_ask.h"
 #include "admin/own_keys.h"
 #include "admin/rotation_run.h"
@@ -136,12 +137,38 @@ bool kt_rotation_take_in(struct kt_rotation *rotation, bool *ret_took, struct kt
     return *ret_took || !own || fail_own_file(file, err);
 }
 
-/* Nothing is to be done any more, and was not in this run. */
-bool kt_rotation_is_migrated(const struct kt_rotation *rotation)
+static bool lists_foreign(const struct kt_facts_config *config)
+{
+    for (size_t i = 0; i < config->n_items; i++)
+        if (config->items[i] == KT_REF_FOREIGN)
+            return true;
+    return false;
+}
+
+/* Under another plugin that is still listed nothing may be left. */
+static bool find_foreign(struct kt_rotation *rotation, bool *ret, struct kt_error *err)
+{
+    struct kt_facts_store store = {.accessible = false};
+    *ret = lists_foreign(&rotation->look->facts.config);
+    if (!*ret || !rotation->look->store)
+        return true;
+    if (!kt_rotation_census(rotation, err))
+        return false;
+    kt_census_facts(rotation->look, &store);
+    *ret = store.foreign > 0;
+    return true;
+}
+
+bool kt_rotation_is_migrated(struct kt_rotation *rotation, bool *ret, struct kt_error *err)
 {
     const struct kt_facts_config *config = &rotation->look->facts.config;
     int front = config->n_items > 0 ? config->items[0] : KT_REF_UNKNOWN;
     bool is_front = !config->present || front == KT_REF_KEY(0) || front == KT_REF_KMS;
-    return rotation->asked->migrates && rests(rotation) && rotation->order.rotating[0] == '\0' && is_front &&
+    bool foreign = false;
+    *ret = rotation->asked->migrates && rests(rotation) && rotation->order.rotating[0] == '\0' && is_front &&
            rotation->described.info->keys[0].type == rotation->order.new_type;
+    if (*ret && !find_foreign(rotation, &foreign, err))
+        return false;
+    *ret = *ret && !foreign;
+    return true;
 }

@@ -144,6 +144,7 @@ static void fill_list(const struct kt_wanted *wanted, const struct kt_encconfig 
         if (items[i].type == KT_ENCCONFIG_KMS)
             items[i].name = name_in(wanted, &file->entries[entry], items[i].name);
     *ret = (struct kt_encconfig_list){.entry = entry, .items = items, .n_items = wanted->n_items};
+    ret->behind_foreign = wanted->behind_foreign;
     ret->drops = wanted->n_drops > 0 ? wanted->drops : left->items;
     ret->n_drops = wanted->n_drops > 0 ? wanted->n_drops : left->n;
 }

@@ -16,6 +16,7 @@ struct kt_wanted {
     size_t n_items;
     struct kt_encconfig_item drops[KT_EDITS_MAX]; /* keys that leave it */
     size_t n_drops;
+    bool behind_foreign; /* for now another plugin stays first: see struct kt_encconfig_list */
 };
 
 /* The provider in which keys of that type are listed. */

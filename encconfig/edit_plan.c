@@ -245,7 +245,8 @@ bool kt_edit_plan_list(const struct kt_edit_plan *plan, const struct kt_encconfi
     for (size_t i = 0; i < entry->n_providers; i++)
         if (!place_provider(m, i))
             return false;
-    if (!add_items(m) || !add_foreign(m))
+    bool added = list->behind_foreign ? add_foreign(m) && add_items(m) : add_items(m) && add_foreign(m);
+    if (!added)
         return false;
     if (splice->n_slots == 0)
         return refuse(m, splice->seq, "expected a provider in the list that is wanted, found none", kt_edit_by_hand);

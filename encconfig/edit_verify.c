@@ -95,20 +95,35 @@ static bool takes_items(const struct kt_encconfig_entry *before, const struct kt
     return same;
 }
 
-/* First all that is wanted, then what is foreign, as it was. */
+static bool reads_items(const struct kt_encconfig_entry *before, const struct kt_encconfig_entry *after,
+                        const struct kt_encconfig_list *list, size_t *at)
+{
+    size_t next = 0;
+    while (next < list->n_items && *at < after->n_providers)
+        if (!takes_items(before, &after->providers[(*at)++], list, &next))
+            return false;
+    return next == list->n_items;
+}
+
+/* As they were, in their order. */
+static bool reads_foreign(const struct kt_encconfig_entry *before, const struct kt_encconfig_entry *after,
+                          const struct kt_encconfig_list *list, size_t *at)
+{
+    for (size_t k = 0; k < before->n_providers; k++)
+        if (kt_edit_is_foreign(&before->providers[k], list) &&
+            (*at == after->n_providers || !same_provider(&before->providers[k], &after->providers[(*at)++])))
+            return false;
+    return true;
+}
+
+/* First all that is wanted, then what is foreign; or the other way round. */
 static bool is_wanted(const struct kt_encconfig_entry *before, const struct kt_encconfig_entry *after,
                       const struct kt_encconfig_list *list)
 {
-    size_t next = 0;
-    size_t i = 0;
-    while (next < list->n_items && i < after->n_providers)
-        if (!takes_items(before, &after->providers[i++], list, &next))
-            return false;
-    for (size_t k = 0; k < before->n_providers; k++)
-        if (kt_edit_is_foreign(&before->providers[k], list) &&
-            (i == after->n_providers || !same_provider(&before->providers[k], &after->providers[i++])))
-            return false;
-    return next == list->n_items && i == after->n_providers;
+    size_t at = 0;
+    bool read = list->behind_foreign ? reads_foreign(before, after, list, &at) && reads_items(before, after, list, &at)
+                                     : reads_items(before, after, list, &at) && reads_foreign(before, after, list, &at);
+    return read && at == after->n_providers;
 }
 
 static const struct kt_encconfig_list *find_list(const struct kt_encconfig_list *lists, size_t n_lists, size_t entry)

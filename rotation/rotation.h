@@ -59,6 +59,7 @@ struct kt_order {
     bool force;
     bool skip;             /* reencrypt --skip: old keys stay as they are */
     bool strict;           /* enable --strict: identity leaves the list in the end */
+    bool takes_over;       /* rotate-keys: from another plugin that comes first in the config file */
     bool accept_plaintext; /* rewrite what is in clear where encryption had been finished */
     /* Of the key that prepare and rotate-keys make; 0: the type of the active one. Name: kt_key_name_next. */
     enum kt_key_type new_type;

@@ -19,9 +19,11 @@ enum kt_condition {
     KT_IF_WANTS_STRICT, /* asked for, enabled, and not so yet */
     KT_IF_HAS_STORE,
     KT_IF_NO_STORE,
-    KT_IF_KEEPS_KEYS, /* --skip, or nothing proves that they can go */
-    KT_IF_MARKS_KEYS, /* the opposite */
-    KT_IF_RETIRING,   /* a key is retiring */
+    KT_IF_KEEPS_KEYS,  /* --skip, or nothing proves that they can go */
+    KT_IF_MARKS_KEYS,  /* the opposite */
+    KT_IF_RETIRING,    /* a key is retiring */
+    KT_IF_TAKES_OVER,  /* another plugin comes first in the config file, and ours is to */
+    KT_IF_FRONT_STAYS, /* the opposite */
     KT_IF_AT_WORK, /* not so where the order is to retire, nothing does, and no config file could still list what did:
                       it ends at once, whatever can be asked */
     KT_CONDITION_COUNT,

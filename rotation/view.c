@@ -52,6 +52,12 @@ static bool any_inline(const struct kt_view *view)
     return view->inline_listed;
 }
 
+static bool takes_over(const struct kt_view *view)
+{
+    const struct kt_facts_config *config = &view->facts->config;
+    return view->order->takes_over && config->n_items > 0 && config->items[0] == KT_REF_FOREIGN;
+}
+
 bool kt_view_condition(const struct kt_view *view, enum kt_condition condition)
 {
     const struct kt_order *order = view->order;
@@ -84,6 +90,10 @@ bool kt_view_condition(const struct kt_view *view, enum kt_condition condition)
         return !order->skip && has_store;
     case KT_IF_RETIRING:
         return any_retiring(view);
+    case KT_IF_TAKES_OVER:
+        return takes_over(view);
+    case KT_IF_FRONT_STAYS:
+        return !takes_over(view);
     case KT_IF_AT_WORK:
         return order->kind != KT_ORDER_RETIRE || any_retiring(view) ||
                (view->facts->config.present && any_inline(view));

@@ -11,13 +11,12 @@ import os
 import secrets
 import signal
 import subprocess
-import threading
-import time
 
 import harness
 from cluster import Cluster, EncryptedObject, write_kubeconfig
 from daemon import Daemon
 from harness import BUILD, KEYTURN, proved, wait_for
+from reader import Reader
 
 TYPES = {"aescbc": "AES-CBC", "secretbox": "XSalsa20-POLY1305"}
 YESTERDAY = {"LD_PRELOAD": str(BUILD / "tests/fault/libkt_clock_ahead.so"), "KT_CLOCK_AHEAD": "-90000"}
@@ -87,32 +86,6 @@ class Side:
 
     def prefix(self, name):
         return f"k8s:enc:{self.kind}:v1:{name}:".encode()
-
-
-class Reader(threading.Thread):
-    """Reads all Secrets of a side, over and over."""
-
-    def __init__(self, side):
-        super().__init__(daemon=True)
-        self.side, self.over = side, threading.Event()
-        self.errors, self.reads, self.longest = [], 0, 0.0
-
-    def run(self):
-        client = self.side.cluster.api.client(keep=True)
-        while not self.over.is_set():
-            for name, value in list(self.side.kept.items()):
-                begun = time.monotonic()
-                found = client.read_secret(name)
-                self.longest = max(self.longest, time.monotonic() - begun)
-                self.reads += 1
-                if found != value:
-                    self.errors.append((name, found))
-            self.over.wait(0.05)
-        client.close()
-
-    def end(self):
-        self.over.set()
-        self.join(60)
 
 
 class InlineRotation(harness.Case):
@@ -316,7 +289,7 @@ class InlineRotation(harness.Case):
 
     def test_8_migrate_to_kms(self):
         """Listed second everywhere, then first, then everything rewritten; a reader sees no error all the while."""
-        readers = [Reader(side) for side in self.sides]
+        readers = [Reader(side.cluster.api, side.kept) for side in self.sides]
         for reader in readers:
             reader.start()
         try:

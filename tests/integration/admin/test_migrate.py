@@ -95,6 +95,22 @@ class Migrates(Cluster):
                 self.assertEqual((len(self.names()), [*self.states().values()].count("active")), (4, 1))
                 self.logs_verify()
 
+    def test_from_another_plugin(self):
+        """Ours is listed behind it, then before it; it stays, for what it encrypted nobody else reads. Nothing else takes its place."""
+        self.write([{"kms": {"apiVersion": "v2", "name": "other", "endpoint": "unix:///run/other.sock"}}, {"identity": {}}])
+        self.expect(self.on("a", "rotate-keys", *FORCED, "--encryption-config", self.enc, "-o", "json"), 3, "REFUSED",
+                    "stands first in the config file's lists")
+        self.ends_at_the_rewriting(self.migrate(*FORCED))
+        before, = (self.state_of("a") / "config-previous").iterdir()
+        self.assertEqual((self.plugins(before), self.plugins(self.enc)), (["other", "keyturn", "identity"], ["keyturn", "identity", "other"]))
+        self.assertEqual(len(self.names()), 2)
+        self.expect(self.verify("a"), 0)
+
+    @staticmethod
+    def plugins(path):
+        providers = json.loads(path.read_text())["resources"][0]["providers"]
+        return [provider["kms"]["name"] if "kms" in provider else "identity" for provider in providers]
+
     def test_dry_run(self):
         before = self.files()
         said = self.on("a", "migrate", "--to", "kms", "--encryption-config", self.enc, "--dry-run")
@@ -120,11 +136,7 @@ class Migrates(Cluster):
     def test_refused(self):
         for words, code in ((["--to", "aesgcm"], "USAGE"), (["--to", "nothing"], "USAGE"), ([], "USAGE")):
             self.expect(self.on("a", "migrate", *words, "--encryption-config", self.enc, "-o", "json", "--yes"), 2, code)
-        # Another plugin comes first: what it encrypted nobody else reads.
-        self.write([{"kms": {"apiVersion": "v2", "name": "other", "endpoint": "unix:///run/other.sock"}}, {"identity": {}}])
         before = self.names()
-        self.expect(self.migrate(*FORCED), 3, "REFUSED", "stands first in the config file's lists")
-        self.assertEqual(self.names(), before)
         # Lists that are not alike: what comes first in one would be new in the other.
         one, other = ({"resources": [name], "providers": [{"aescbc": {"keys": [key]}}, {"identity": {}}]}
                       for name, key in zip(("secrets", "configmaps"), self.secrets))

@@ -71,6 +71,11 @@ static const struct row BLOCK[] = {
     {"foreign ones behind ours",
      ENTRY "  - " OTHER " # theirs\n  - identity: {}\n  - aesgcm: {keys: [{name: k1, secret: @1}]}\n", "identity",
      "aesgcm/k1", ENTRY "  - identity: {}\n  - " OTHER " # theirs\n", NULL},
+    {"behind the foreign ones for now", ENTRY "  - " OTHER " # theirs\n  - identity: {}\n", "behind: kms identity",
+     NULL,
+     ENTRY "  - " OTHER " # theirs\n  - kms:\n      apiVersion: v2\n      name: keyturn\n      endpoint: "
+           "unix:///run/keyturn/kms/kms.sock\n      timeout: 3s\n  - identity: {}\n",
+     NULL},
     {"an alias of what stands before",
      HEAD "- resources: [pods]\n  providers:\n  - identity: &i {}\n- resources: [secrets]\n  providers:\n  - identity: "
           "*i\n  - " KMS "\n",
@@ -174,14 +179,19 @@ static struct kt_secret *edit(const struct row *row, const struct kt_encconfig *
     KT_CLEANUP(items_done) struct items wanted = {.n = 0};
     KT_CLEANUP(items_done) struct items drops = {.n = 0};
     bool second = strncmp(row->wanted, "1:", 2) == 0;
-    parse_items(row->wanted + (second ? 2 : 0), &wanted);
+    bool behind = strncmp(row->wanted, "behind:", 7) == 0;
+    parse_items(row->wanted + (second ? 2 : behind ? 7 : 0), &wanted);
     parse_items(row->drops, &drops);
     if (drops.n > 0 && strcmp(drops.items[0].name, "a") == 0) {
         kt_secret_free((struct kt_secret *)(uintptr_t)drops.items[0].bytes);
         drops.items[0].bytes = NULL;
     }
-    const struct kt_encconfig_list list = {
-        .entry = second, .items = wanted.items, .n_items = wanted.n, .drops = drops.items, .n_drops = drops.n};
+    const struct kt_encconfig_list list = {.entry = second,
+                                           .items = wanted.items,
+                                           .n_items = wanted.n,
+                                           .drops = drops.items,
+                                           .n_drops = drops.n,
+                                           .behind_foreign = behind};
     return kt_encconfig_edit(config, &list, 1, err);
 }
 

@@ -205,6 +205,40 @@ static void test_n_foreign_providers(void **state)
     assert_non_null(strstr(f->err.hint, "key import"));
 }
 
+static void loads(struct fixture *f, size_t n, const int items[])
+{
+    fixture_file(f, n, items);
+    for (size_t i = 0; i < FIXTURE_SERVERS; i++)
+        memcpy(f->apis[i].hash, f->facts.config.hash, KT_HASH_LEN);
+}
+
+/* (n) migrate takes over from another plugin: listed behind it everywhere, before it comes first anywhere. */
+static void test_n_takes_over(void **state)
+{
+    static const int theirs[] = {KT_REF_FOREIGN, KT_REF_IDENTITY};
+    static const int second[] = {KT_REF_FOREIGN, KT_REF_KMS, KT_REF_IDENTITY};
+    static const int first[] = {KT_REF_KMS, KT_REF_IDENTITY, KT_REF_FOREIGN};
+    (void)state;
+    struct fixture *f = fixture(KT_KEY_KMS, KT_STAGE_START, "a");
+    loads(f, 2, theirs);
+    assert_step(f, KT_ORDER_ROTATE_KEYS, KT_STEP_REFUSE, KT_GATE_FRONT);
+    f->order.takes_over = true;
+    assert_step(f, KT_ORDER_ROTATE_KEYS, KT_STEP_CONFIG, KT_GATE_CONFIG);
+    loads(f, 3, second);
+    f->apis[1].hash[0] ^= 1;
+    assert_step(f, KT_ORDER_ROTATE_KEYS, KT_STEP_WAIT, KT_GATE_LOADED);
+    f->apis[1].hash[0] ^= 1;
+    f->apis[1].reachable = false;
+    assert_step(f, KT_ORDER_ROTATE_KEYS, KT_STEP_WAIT, KT_GATE_SERVERS);
+    f->apis[1].reachable = true;
+    f->nodes[0].serves = 0;
+    assert_step(f, KT_ORDER_ROTATE_KEYS, KT_STEP_WAIT, KT_GATE_SERVED);
+    f->nodes[0].serves = 1;
+    assert_step(f, KT_ORDER_ROTATE_KEYS, KT_STEP_CONFIG, KT_GATE_NEXT);
+    loads(f, 3, first);
+    assert_writes(f, KT_ORDER_ROTATE_KEYS, KT_RECIPE_ADD);
+}
+
 /* (o) no key is ever dropped: it leaves the list for the archive, where the recovery key opens it. */
 static void test_o_nothing_is_dropped(void **state)
 {
@@ -242,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_k_failed_reload),
         cmocka_unit_test(test_m_stale_hash),
         cmocka_unit_test(test_n_foreign_providers),
+        cmocka_unit_test(test_n_takes_over),
         cmocka_unit_test(test_o_nothing_is_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
