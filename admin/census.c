@@ -202,7 +202,11 @@ static bool count(const struct kt_look *look, const struct kt_census_order *orde
     census->file = order->snapshot;
     if (order->snapshot)
         return kt_saved_count(order->snapshot, order->skip_hash_check, census->tally, &census->saved, err);
-    return kt_live_count(look->store, census->tally, &census->live, err);
+    if (kt_live_count(look->store, census->tally, &census->live, err))
+        return true;
+    (void)kt_error_prefix(err, "the store cannot be counted");
+    return err->hint[0] ? false
+                        : kt_error_hint(err, "is etcd, or kine, running there? run it again: it goes on from here");
 }
 
 bool kt_census_take(struct kt_look *look, const struct kt_census_order *order, struct kt_error *err)

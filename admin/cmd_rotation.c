@@ -230,6 +230,7 @@ static bool print_json(const struct kt_rotation *rotation, struct kt_error *err)
         json_object_set_new(value, "forced", forced_json(rotation));
         json_object_set_new(value, "rewritten", json_integer((json_int_t)rotation->n_rewritten));
         json_object_set_new(value, "leftOver", rotation->left ? json_incref(rotation->left) : json_array());
+        json_object_set_new(value, "leftOverMore", json_integer((json_int_t)rotation->left_more));
         if (rotation->options->dry_run) {
             json_object_set_new(value, "plan", plan_json(rotation));
             json_object_set_new(value, "estimate", estimate_json(&rotation->estimate));

@@ -32,6 +32,10 @@ bool kt_rotation_census(struct kt_rotation *rotation, struct kt_error *err)
     uint64_t begun = kt_clock_monotonic_ns();
     bool counted = kt_census_take(rotation->look, &order, err);
     rotation->worked_ns += kt_clock_monotonic_ns() - begun;
+    if (counted && rotation->look->census->stale.n == 0 && rotation->left) {
+        json_array_clear(rotation->left); /* what a pass did not rewrite was rewritten, or deleted, by somebody else */
+        rotation->left_more = 0;
+    }
     return counted;
 }
 
@@ -225,6 +229,7 @@ static bool take_result(struct kt_rotation *rotation, const struct rewriting *w,
     rotation->left = json_array();
     if (!rotation->left)
         return kt_fail(err, KT_E_NOMEM, "out of memory");
+    rotation->left_more = result->failed + result->transient - result->n_failures;
     for (size_t i = 0; i < result->n_failures; i++)
         note_left(rotation, w->objects[result->failures[i].index], &result->failures[i]);
     rotation->n_rewritten += result->rewritten;
@@ -389,4 +394,6 @@ void kt_rotation_print_left(const struct kt_rotation *rotation)
                 group[0] ? "." : "", group, namespace, namespace[0] ? "/" : "", kt_kube_text(left, "name"),
                 kt_kube_text(left, "storedAs"), kt_kube_text(left, "reason"));
     }
+    if (rotation->left_more > 0)
+        fprintf(stderr, "keyturn: left over: and %zu more\n", rotation->left_more);
 }

@@ -84,6 +84,7 @@ struct kt_rotation {
     size_t least_stale;     /* objects that a census of this run found to rewrite, at the least; 0: none was taken */
     unsigned n_vain;        /* passes since, in a row */
     json_t *left;           /* objects that the last pass could not rewrite; NULL: none was */
+    size_t left_more;       /* of those, that are not in it */
     bool migrated;          /* it was so already */
     bool takes;             /* --dry-run: keys of the config file would be taken in first */
     bool young;             /* the active key is, and no rotation is under way: nothing is due */

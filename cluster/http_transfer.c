@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "cluster/wiped_heap.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +252,16 @@ CURLcode kt_http_transfer_set(struct kt_http_transfer *t, const struct kt_http_r
     return code;
 }
 
+/* A server that ends during the handshake is no trouble of certificates, though libcurl has one code for both. */
+static bool is_cut(const struct kt_http_transfer *t, CURLcode code)
+{
+    long number = 0;
+    (void)curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
+    return code == CURLE_SSL_CONNECT_ERROR &&
+           (number == ECONNRESET || number == EPIPE || strstr(t->error, "SSL_ERROR_SYSCALL") ||
+            strstr(t->error, "unexpected eof"));
+}
+
 void kt_http_transfer_end(struct kt_http_transfer *t, CURLcode code)
 {
     struct kt_http_answer *answer = &t->answer;
@@ -270,7 +281,7 @@ void kt_http_transfer_end(struct kt_http_transfer *t, CURLcode code)
     else if (code == CURLE_OK)
         answer->outcome = kt_http_outcome_of_status(answer->status);
     else
-        answer->outcome = kt_http_outcome_of_curl((int)code, verify);
+        answer->outcome = is_cut(t, code) ? KT_HTTP_CUT : kt_http_outcome_of_curl((int)code, verify);
     if (t->is_oversized)
         snprintf(answer->detail, sizeof(answer->detail), "expected at most %zu bytes", t->request.answer_max);
     else if (code != CURLE_OK)

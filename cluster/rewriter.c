@@ -12,12 +12,20 @@
 #define TICK_NS      (100 * NS_PER_MS) /* looks at the clock and at stop */
 #define PAUSE_NS     (250 * NS_PER_MS) /* before the second try; doubles */
 #define DOUBLINGS    6u
-#define SERVER_TRIES 3u /* of what a server failed at: it may be its own store that was slow */
+#define AWAY_NS      (500 * NS_PER_MS) /* before a server that did not answer is asked again; doubles */
+#define SERVER_TRIES 3u                /* of what a server failed at: it may be its own store that was slow */
+
+/* One that does not answer is left alone for a while, and the others have its share. */
+struct server {
+    uint64_t away_until_ns;
+    unsigned away; /* times in a row */
+};
 
 /* One object that is on its way, or waits to be tried again. */
 struct slot {
     struct rewriter *rewriter;
     size_t index;
+    size_t server; /* that was asked last */
     unsigned tries;
     uint64_t due_ns;
     bool waits;
@@ -34,6 +42,7 @@ struct rewriter {
     unsigned waiting;
     uint64_t ended_ns; /* the last one */
     size_t turn;       /* of the servers */
+    struct server *servers;
     bool broken;
     struct kt_error why;
 };
@@ -87,10 +96,12 @@ static void try_again(struct slot *slot, uint64_t now)
     slot->rewriter->result.retries++;
 }
 
-static void end(struct slot *slot)
+/* reached: something came of it. Where a server is away for long all fail in the end, and that is no progress. */
+static void end(struct slot *slot, bool reached)
 {
     slot->used = false;
-    slot->rewriter->ended_ns = kt_clock_monotonic_ns();
+    if (reached)
+        slot->rewriter->ended_ns = kt_clock_monotonic_ns();
 }
 
 /* *slot is to be sent once more, with new credentials. */
@@ -105,6 +116,49 @@ static bool renew(struct slot *slot, const struct kt_http_answer *answer)
     return again;
 }
 
+/* All that were on their way may fail together: that is one time. */
+static void note_away(struct rewriter *r, size_t at, uint64_t now)
+{
+    struct server *server = &r->servers[at];
+    if (now < server->away_until_ns)
+        return;
+    server->away_until_ns = now + (AWAY_NS << (server->away < DOUBLINGS ? server->away : DOUBLINGS));
+    server->away++;
+}
+
+/* The next in turn; the one that is soonest back where all are away. */
+static size_t choose(struct rewriter *r, uint64_t now)
+{
+    size_t n = r->options->n_peers, best = r->turn++ % n;
+    for (size_t i = 0; i < n && now < r->servers[best].away_until_ns; i++) {
+        size_t next = (r->turn + i) % n;
+        if (r->servers[next].away_until_ns < r->servers[best].away_until_ns)
+            best = next;
+    }
+    return best;
+}
+
+static bool all_away(const struct rewriter *r, uint64_t now)
+{
+    for (size_t i = 0; i < r->options->n_peers; i++)
+        if (now >= r->servers[i].away_until_ns)
+            return false;
+    return true;
+}
+
+static void note_server(struct slot *slot, const struct kt_http_answer *answer, uint64_t now)
+{
+    struct rewriter *r = slot->rewriter;
+    if (answer->status == 0)
+        note_away(r, slot->server, now);
+    else
+        r->servers[slot->server] = (struct server){.away = 0};
+    if (answer->status > 0 && answer->outcome != KT_HTTP_TOO_MANY)
+        kt_pace_answered(&r->pace, answer->elapsed_us, now);
+    else if (answer->outcome == KT_HTTP_TOO_MANY || all_away(r, now))
+        kt_pace_refused(&r->pace, answer->retry_after_s, now);
+}
+
 static void done(void *context, struct kt_http_answer *answer)
 {
     struct slot *slot = context;
@@ -112,17 +166,14 @@ static void done(void *context, struct kt_http_answer *answer)
     uint64_t now = kt_clock_monotonic_ns();
     char words[KT_REWRITER_WORDS] = "";
     r->in_flight--;
-    if (answer->status > 0 && answer->outcome != KT_HTTP_TOO_MANY)
-        kt_pace_answered(&r->pace, answer->elapsed_us, now);
-    if (answer->outcome == KT_HTTP_TOO_MANY || answer->status == 0)
-        kt_pace_refused(&r->pace, answer->retry_after_s, now);
+    note_server(slot, answer, now);
     size_t *good = answer->outcome == KT_HTTP_OK          ? &r->result.rewritten
                    : answer->outcome == KT_HTTP_NOT_FOUND ? &r->result.gone
                    : answer->outcome == KT_HTTP_CONFLICT  ? &r->result.conflicts
                                                           : NULL;
     if (good && (good == &r->result.rewritten || !r->options->strict)) {
         (*good)++;
-        end(slot);
+        end(slot, true);
         return;
     }
     kt_http_answer_words(answer, words, sizeof(words));
@@ -133,8 +184,9 @@ static void done(void *context, struct kt_http_answer *answer)
         try_again(slot, now);
         return;
     }
-    note_failure(r, slot->index, kt_http_outcome_is_transient(answer->outcome) && !r->options->strict, words);
-    end(slot);
+    bool transient = kt_http_outcome_is_transient(answer->outcome);
+    note_failure(r, slot->index, transient && !r->options->strict, words);
+    end(slot, !transient);
 }
 
 /* ---- requests ---- */
@@ -147,10 +199,11 @@ static bool send_slot(struct slot *slot, struct kt_error *err)
     char path[KT_API_PATH_MAX], words[KT_REWRITER_WORDS] = "";
     if (!options->path(options->context, slot->index, path, words)) {
         note_failure(r, slot->index, false, words);
-        end(slot);
+        end(slot, true);
         return true;
     }
-    const struct kt_http_request request = {.peer = options->peers[r->turn++ % options->n_peers],
+    slot->server = choose(r, kt_clock_monotonic_ns());
+    const struct kt_http_request request = {.peer = options->peers[slot->server],
                                             .method = "PATCH",
                                             .path = path,
                                             .accept = KT_KUBE_METADATA,
@@ -261,10 +314,15 @@ bool kt_rewriter_run(const struct kt_rewriter_options *options, struct kt_rewrit
     KT_CLEANUP(kt_free_p) struct rewriter *r = calloc(1, sizeof(*r));
     uint64_t begun = kt_clock_monotonic_ns();
     unsigned most = options->concurrency < KT_HTTP_IN_FLIGHT_MAX ? options->concurrency : KT_HTTP_IN_FLIGHT_MAX;
+    KT_CLEANUP(kt_free_p) struct server *servers = calloc(options->n_peers, sizeof(*servers));
     if (r)
         r->result.failures = calloc(KT_REWRITER_FAILURES_MAX, sizeof(*r->result.failures));
-    if (!r || !r->result.failures)
+    if (!r || !servers || !r->result.failures) {
+        if (r)
+            kt_rewriter_result_done(&r->result);
         return kt_fail(err, KT_E_NOMEM, "out of memory");
+    }
+    r->servers = servers;
     r->options = options;
     r->ended_ns = begun;
     kt_pace_init(&r->pace, most, options->max_rate, begun);

@@ -37,7 +37,8 @@ struct kt_encconfig_list {
      * foreign: it stays, behind all items, in the order in which it stands. */
     const struct kt_encconfig_item *drops;
     size_t n_drops;
-    bool behind_foreign; /* all items stand behind the foreign ones instead: to be listed everywhere before one is first */
+    bool behind_foreign; /* all items stand behind the foreign ones instead: to be listed everywhere before one is first
+                          */
 };
 
 /* Whether a list holds one of these: a KMS provider by name, an inline key by type, name and bytes. */

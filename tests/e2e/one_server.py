@@ -24,6 +24,12 @@ class OneServer(harness.Case):
         text, found = re.subn(r"(?m)^( *- )secrets\n", rule, cls.daemon.rendered_config())
         assert found == 1, text
         cls.config.write_text(text)
+        cls.start_cluster()
+
+    @classmethod
+    def start_cluster(cls):
+        """With cls.config as it is."""
+        path = cls.workspace.path
         cls.cluster = Cluster(harness.assets(), path, cls.config)
         cls.workspace.on_close(lambda: cls.cluster.stop(signal.SIGKILL))
         cls.cluster.start()

@@ -13,7 +13,7 @@ import threading
 import time
 
 import harness
-from cluster import PREFIX, EncryptedObject
+from cluster import PREFIX, EncryptedObject, write_kubeconfig
 from daemon import Daemon
 from harness import KEYTURN, proved, wait_for
 from one_server import OneServer
@@ -362,6 +362,21 @@ class Reencrypt(OneServer):
         self.assertEqual(traffic.errors[:5], [])
         self.check_all(fresh)
         proved(f"reencrypt: killed {kills} times and interrupted, then finished; meanwhile {traffic.counts}, no error")
+
+    def test_5_without_the_api_server(self):
+        """Killed in the middle, and not back: what it was asked for is given up after --timeout, and the same command finishes later."""
+        self.keyturn("prepare")
+        self.keyturn("rotate")
+        with self.running("reencrypt", "--max-rate", "60", "--timeout", "10", "-o", "json") as run:
+            wait_for("it is at it", lambda: (self.daemon.status()["underWay"] or {}).get("ended", 0) > 0, 60)
+            self.cluster.api.stop(signal.SIGKILL)
+            said = run.communicate(timeout=400)[1]
+        self.assertEqual((run.returncode, json.loads(said.splitlines()[-1])["error"]["code"]), (4, "INCOMPLETE"), said)
+        self.cluster.api.start()
+        write_kubeconfig(self.kubeconfig, [self.cluster.api])
+        type(self).client = self.cluster.api.client(keep=True)
+        self.keyturn("reencrypt")
+        self.check_all()
 
     def test_6_a_second_admin(self):
         self.keyturn("prepare")

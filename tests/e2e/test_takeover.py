@@ -4,10 +4,8 @@
 plays that plugin. A reader sees no error all the while, and the other plugin can go afterwards."""
 
 import json
-import signal
 
 import harness
-from cluster import Cluster, write_kubeconfig
 from daemon import Daemon
 from harness import proved
 from one_server import OneServer
@@ -31,12 +29,7 @@ class Takeover(OneServer):
             "resources": [{"resources": ["secrets"], "providers": [
                 {"kms": {"apiVersion": "v2", "name": "theirs", "endpoint": f"unix://{cls.theirs.socket}", "timeout": "3s"}},
                 {"identity": {}}]}]}, indent=2))
-        cls.cluster = Cluster(harness.assets(), path, cls.config)
-        cls.workspace.on_close(lambda: cls.cluster.stop(signal.SIGKILL))
-        cls.cluster.start()
-        cls.kubeconfig = path / "kubeconfig"
-        write_kubeconfig(cls.kubeconfig, [cls.cluster.api])
-        cls.kept = {}
+        cls.start_cluster()
 
     def providers(self):
         return json.loads(self.config.read_text())["resources"][0]["providers"]
