@@ -64,6 +64,31 @@ static bool take_in(struct kt_rotation *rotation, const char *file, const struct
     return true;
 }
 
+/* An API server that has the plugin already would be left without a key of type kms that may encrypt. */
+static bool check_unused(const struct kt_rotation *rotation, struct kt_error *err)
+{
+    const struct kt_facts *facts = &rotation->look->facts;
+    for (size_t i = 0; i < facts->n_apis; i++) {
+        const struct kt_facts_api *api = &facts->apis[i];
+        if (api->reachable && api->status_ref != KT_REF_UNKNOWN) {
+            kt_fail(
+                err, KT_E_REFUSED,
+                "expected no API server to have the keyring's plugin while the config file here begins with another "
+                "key, found that %.128s has it",
+                api->name);
+            return kt_error_hint(err, "give this host the file that the other one has");
+        }
+        if (!api->reachable && !rotation->options->force)
+            return kt_fail(err, KT_E_INCOMPLETE, "expected every API server to answer, found that %.128s does not",
+                           api->name);
+    }
+    if (facts->n_apis > 0 || rotation->options->force)
+        return true;
+    kt_fail(err, KT_E_INCOMPLETE, "expected an API server that can be asked, found none: %.300s",
+            rotation->look->no_servers.message);
+    return kt_error_hint(err, "%s", rotation->look->no_servers.hint);
+}
+
 static bool activate(struct kt_rotation *rotation, const struct kt_key_info *key, bool *ret_wrote, struct kt_error *err)
 {
     struct kt_edit edit = {.kind = KT_EDIT_ACTIVATE};
@@ -117,7 +142,7 @@ static bool take(struct kt_rotation *rotation, const char *file, bool *ret_took,
         return false;
     *ret_took = front < info->n_keys && info->keys[front].state == KT_KEY_READY;
     bool wrote = false;
-    return !*ret_took || activate(rotation, &info->keys[front], &wrote, err);
+    return !*ret_took || (check_unused(rotation, err) && activate(rotation, &info->keys[front], &wrote, err));
 }
 
 bool kt_rotation_take_in(struct kt_rotation *rotation, bool *ret_took, struct kt_error *err)

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""keyturn migrate from another KMS plugin, on a real kube-apiserver and etcd: another keyturnd, with a keyring and a name of its own,
-plays that plugin. A reader sees no error all the while, and the other plugin can go afterwards."""
+"""keyturn migrate from what others set up, on a real kube-apiserver and etcd: from another KMS plugin (another keyturnd, with a keyring
+and a name of its own), and from keys that somebody wrote into the file by hand. A reader sees no error all the while, and what was there
+before can go afterwards."""
 
+import base64
 import json
+import os
 
 import harness
 from daemon import Daemon
@@ -14,31 +17,58 @@ from reader import Reader
 THEIRS, OURS = b"k8s:enc:kms:v2:theirs:", b"k8s:enc:kms:v2:keyturn:"
 
 
-class Takeover(OneServer):
+class Others(OneServer):
+    """kube-apiserver has a file that knows nothing of keyturn, whose keyring is a new one of type kms."""
+
     @classmethod
     def prepare(cls):
-        path = cls.workspace.path
-        cls.theirs, cls.daemon = Daemon(path / "theirs").init(), Daemon(path / "d").init()
-        for daemon in (cls.theirs, cls.daemon):
-            cls.workspace.on_close(daemon.kill)
-            daemon.start()
-        cls.config = path / "encryption.json"
+        cls.daemon = Daemon(cls.workspace.path / "d").init()
+        cls.workspace.on_close(cls.daemon.kill)
+        cls.daemon.start()
+        cls.config = cls.workspace.path / "encryption.json"
         cls.config.touch(mode=0o600)
-        cls.config.write_text(json.dumps({
-            "apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
-            "resources": [{"resources": ["secrets"], "providers": [
-                {"kms": {"apiVersion": "v2", "name": "theirs", "endpoint": f"unix://{cls.theirs.socket}", "timeout": "3s"}},
-                {"identity": {}}]}]}, indent=2))
+        cls.write([*cls.first_providers(), {"identity": {}}])
         cls.start_cluster()
+
+    @classmethod
+    def write(cls, providers):
+        cls.config.write_text(json.dumps({"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
+                                          "resources": [{"resources": ["secrets"], "providers": providers}]}, indent=2))
 
     def providers(self):
         return json.loads(self.config.read_text())["resources"][0]["providers"]
 
     def names(self):
-        return [provider["kms"]["name"] if "kms" in provider else "identity" for provider in self.providers()]
+        """In their order, of plugins and keys."""
+        return [name for provider in self.providers() for kind, value in provider.items()
+                for name in ([key["name"] for key in value["keys"]] if "keys" in value else [value.get("name", kind)])]
 
     def begin_with(self):
         return {value[:len(OURS)] for _, value in self.cluster.etcd.all("/registry/secrets/")}
+
+    def migrate(self):
+        """With a reader; what it answered."""
+        reader = Reader(self.cluster.api, self.kept)
+        reader.start()
+        try:
+            answer = self.keyturn("migrate", "--to", "kms", "--yes", "-o", "json").json()
+        finally:
+            reader.end()
+        self.assertEqual(reader.errors[:3], [])
+        self.assertGreaterEqual(answer["rewritten"], len(self.kept))
+        self.assertEqual(self.begin_with(), {OURS})
+        self.keyturn("census", "--fail-on", "plaintext,unknown,other")
+        self.assertFalse(self.keyturn("migrate", "--to", "kms", "--yes", "-o", "json").json()["changed"])
+        return f"{reader.reads} reads saw no error, the longest {reader.longest * 1000:.0f} ms"
+
+
+class FromAPlugin(Others):
+    @classmethod
+    def first_providers(cls):
+        cls.theirs = Daemon(cls.workspace.path / "theirs").init()
+        cls.workspace.on_close(cls.theirs.kill)
+        cls.theirs.start()
+        return [{"kms": {"apiVersion": "v2", "name": "theirs", "endpoint": f"unix://{cls.theirs.socket}", "timeout": "3s"}}]
 
     def test_1_theirs(self):
         for i in range(30):
@@ -49,29 +79,41 @@ class Takeover(OneServer):
         self.keyturn("census", "--fail-on", "other", status=8)
 
     def test_2_migrated(self):
-        reader = Reader(self.cluster.api, self.kept)
-        reader.start()
-        try:
-            answer = self.keyturn("migrate", "--to", "kms", "--yes", "-o", "json").json()
-        finally:
-            reader.end()
-        self.assertEqual(reader.errors[:3], [])
-        self.assertGreaterEqual(answer["rewritten"], len(self.kept))
+        said = self.migrate()
         self.assertEqual(self.names(), ["keyturn", "identity", "theirs"])
-        self.assertEqual(self.begin_with(), {OURS})
-        self.keyturn("census", "--fail-on", "plaintext,unknown,other")
-        self.assertFalse(self.keyturn("migrate", "--to", "kms", "--yes", "-o", "json").json()["changed"])
-        proved(f"taken over from another plugin while {reader.reads} reads saw no error, the longest {reader.longest * 1000:.0f} ms")
+        proved(f"taken over from another plugin while {said}")
 
     def test_3_without_theirs(self):
         """Nothing needs it any more."""
-        text = json.loads(self.config.read_text())
-        text["resources"][0]["providers"].pop()
-        self.config.write_text(json.dumps(text, indent=2))
+        self.write(self.providers()[:-1])
         self.theirs.kill()
         self.cluster.api.stop()
         self.cluster.api.start()
         self.read_all()
+
+
+class FromKeysByHand(Others):
+    OLD = "aescbckey-2022-04-21T23:01:02+02:00"  # as k3s calls them
+
+    @classmethod
+    def first_providers(cls):
+        cls.keys = [{"name": name, "secret": base64.b64encode(os.urandom(32)).decode()} for name in ("by-hand", cls.OLD)]
+        return [{"aescbc": {"keys": cls.keys}}]
+
+    def test_1_taken_over(self):
+        for i in range(30):
+            self.create_kept(f"s{i}")
+        before = [key["name"] for key in self.daemon.status()["keys"]]
+        said = self.migrate()
+        self.assertEqual(self.names(), ["keyturn", "by-hand", self.OLD, "identity"])
+        listed = [key for provider in self.providers() for key in provider.get("aescbc", {}).get("keys", [])]
+        self.assertEqual(listed, self.keys, "with the names and bytes that they had")
+        states = {key["name"]: (key["type"], key["state"]) for key in self.daemon.status()["keys"]}
+        self.assertEqual(states.pop(next(iter(states))), ("kms", "active"))
+        self.assertEqual(states, {"by-hand": ("aescbc", "retiring"), self.OLD: ("aescbc", "retiring"), before[0]: ("kms", "retiring")})
+        self.read_all()
+        self.daemon.keyturn("audit", "verify")
+        proved(f"taken over from keys in a file that was written by hand while {said}")
 
 
 if __name__ == "__main__":
