@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
     OPTION_CANCEL = 0x200,
@@ -239,6 +240,14 @@ static bool print_json(const struct kt_rotation *rotation, struct kt_error *err)
     return kt_json_print(value, err);
 }
 
+static bool has_archived(const struct kt_rotation *rotation)
+{
+    for (size_t i = 0; i < rotation->n_done; i++)
+        if (strcmp(rotation->done[i].change, kt_recipe_text(KT_RECIPE_ARCHIVE)) == 0)
+            return true;
+    return false;
+}
+
 static bool print(const struct kt_rotation *rotation, struct kt_error *err)
 {
     if (rotation->options->json)
@@ -251,7 +260,7 @@ static bool print(const struct kt_rotation *rotation, struct kt_error *err)
         puts("the active key is not as old as that: nothing to do");
     else if (rotation->options->dry_run)
         print_plan(rotation);
-    else if (rotation->order.kind == KT_ORDER_RETIRE && rotation->n_done == 0)
+    else if (rotation->order.kind == KT_ORDER_RETIRE && !has_archived(rotation))
         puts("no key is retiring: nothing to do");
     else if (rotation->narrowed_end)
         puts(rotation->n_rewritten > 0 ? "what was asked for is rewritten; nothing retires"

@@ -5,6 +5,7 @@
 #include "admin/control_client.h"
 #include "admin/opener_local.h"
 #include "admin/own_keys.h"
+#include "admin/under_way.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "keystore/key_name.h"
@@ -287,6 +288,14 @@ static bool loop(struct kt_rotation *r, struct kt_error *err)
     return r->order.kind != KT_ORDER_RETIRE || kt_rotation_forget_copies(r, err);
 }
 
+static void tell_command(int lock, const char *command)
+{
+    json_t *what = command ? json_pack("{s:s}", "command", command) : json_object();
+    if (what)
+        kt_under_way_tell(lock, what);
+    json_decref(what);
+}
+
 int kt_rotation_lock(const struct kt_config *config, struct kt_error *err)
 {
     char path[KT_KEYRING_PATH_MAX];
@@ -294,8 +303,9 @@ int kt_rotation_lock(const struct kt_config *config, struct kt_error *err)
     int fd = kt_lock_take(AT_FDCWD, path, err);
     if (fd < 0 && err->code == KT_E_BUSY) {
         (void)kt_error_prefix(err, "another keyturn is changing keys");
-        kt_error_hint(err, "let it end; keyturn status shows what came of it");
+        kt_error_hint(err, "let it end; keyturn status shows what it does, and what came of it");
     }
+    tell_command(fd, NULL); /* what the one before said is not said of this one */
     return fd;
 }
 
@@ -331,6 +341,7 @@ bool kt_rotation_run(const struct kt_options *options, const struct kt_rotation_
     ret->lock = lock;
     if (lock < 0 && !options->dry_run)
         return false;
+    tell_command(lock, kt_rotation_name(ret));
     if (!ask_age(ret, err))
         return false;
     if (ret->young)

@@ -34,8 +34,13 @@ class OneServer(harness.Case):
         cls.workspace.on_close(lambda: cls.cluster.stop(signal.SIGKILL))
         cls.cluster.start()
         cls.kubeconfig = path / "kubeconfig"
-        write_kubeconfig(cls.kubeconfig, [cls.cluster.api])
+        cls.write_kubeconfig()
         cls.kept = {}
+
+    @classmethod
+    def write_kubeconfig(cls):
+        """Anew, where kube-apiserver was started again."""
+        write_kubeconfig(cls.kubeconfig, [cls.cluster.api])
 
     def options(self, store=True):
         options = ["--kubeconfig", self.kubeconfig, "--encryption-config", self.config]

@@ -3,89 +3,14 @@
 """k3s's test of a single server, with inline keys, on real kube-apiservers: one for each type, side by side, since most of the time
 goes by while they reload. What kube-apiserver's file and etcd hold at each step; a file that cannot be loaded."""
 
-import base64
 import concurrent.futures
-import hashlib
 import json
 import os
-import secrets
-import signal
 import subprocess
 
 import harness
-from cluster import Cluster, EncryptedObject, write_kubeconfig
-from daemon import Daemon
-from harness import BUILD, KEYTURN, proved, wait_for
-from reader import Reader
-
-TYPES = {"aescbc": "AES-CBC", "secretbox": "XSalsa20-POLY1305"}
-YESTERDAY = {"LD_PRELOAD": str(BUILD / "tests/fault/libkt_clock_ahead.so"), "KT_CLOCK_AHEAD": "-90000"}
-RELOADED = 150  # s: kube-apiserver looks once a minute, on a busy machine
-
-
-class Side:
-    """One cluster; its keys are of one type. keyturnd runs, for status; kube-apiserver needs none."""
-
-    def __init__(self, workspace, kind):
-        path = workspace.path / kind
-        path.mkdir()
-        self.kind, self.kept = kind, {}
-        self.daemon = Daemon(path / "d").init("--provider", kind)
-        self.config = path / "encryption.json"
-        answer = self.daemon.keyturn("config", "show", "--out", self.config)
-        if answer.exit != 0:
-            raise RuntimeError(f"keyturn config show: {answer!r}")
-        workspace.on_close(self.daemon.kill)
-        self.daemon.start(wait=False)
-        wait_for("keyturnd answers", lambda: self.daemon.keyturn("status").exit == 0)
-        self.cluster = Cluster(harness.assets(), path, self.config)
-        workspace.on_close(lambda: self.cluster.stop(signal.SIGKILL))
-        self.cluster.start()
-        self.kubeconfig = path / "kubeconfig"
-        write_kubeconfig(self.kubeconfig, [self.cluster.api])
-
-        self.other = Daemon(path / "other").init()
-        workspace.on_close(self.other.kill)
-
-    def add_foreign(self):
-        """Another KMS plugin, behind all others."""
-        text = json.loads(self.config.read_text())
-        text["resources"][0]["providers"].append({"kms": {"apiVersion": "v2", "name": "foreign", "endpoint": f"unix://{self.other.socket}",
-                                                          "timeout": "3s"}})
-        fresh = self.config.with_name("fresh")
-        fresh.write_text(json.dumps(text, indent=2))
-        os.rename(fresh, self.config)
-
-    def options(self):
-        return ["--kubeconfig", self.kubeconfig, "--encryption-config", self.config, "--etcd-endpoints", self.cluster.etcd.url()]
-
-    def keyturn(self, *words, env=None):
-        return self.daemon.keyturn(*words, *self.options(), timeout=400, env=env)
-
-    def restart(self):
-        self.cluster.api.stop()
-        self.cluster.api.start()
-        write_kubeconfig(self.kubeconfig, [self.cluster.api])
-
-    def order(self):
-        providers = json.loads(self.config.read_text())["resources"][0]["providers"]
-        return [name for provider in providers for kind in provider
-                for name in ([key["name"] for key in provider[kind]["keys"]] if "keys" in provider[kind] else [kind])]
-
-    def store(self):
-        """What etcd holds of a new Secret."""
-        name, value = f"s-{secrets.token_hex(4)}", f"plaintext-{secrets.token_hex(24)}".encode()
-        status, answer = self.cluster.api.client().create_secret(name, value)
-        if status != 201:
-            raise AssertionError(f"{status} {answer}")
-        self.kept[name] = value
-        return self.cluster.etcd.secret(name)
-
-    def hash(self):
-        return "sha256:" + hashlib.sha256(self.config.read_bytes()).hexdigest()
-
-    def prefix(self, name):
-        return f"k8s:enc:{self.kind}:v1:{name}:".encode()
+from harness import KEYTURN, proved, wait_for
+from inline_side import RELOADED, TYPES, Side
 
 
 class InlineRotation(harness.Case):
@@ -96,15 +21,15 @@ class InlineRotation(harness.Case):
         cls.sides = list(cls.pool.map(lambda kind: Side(cls.workspace, kind), TYPES))
         cls.names = {}
 
-    def keyturn(self, *words, status=0, env=None):
+    def keyturn(self, *words, status=0):
         """On both at once; what each answered."""
-        answers = list(self.pool.map(lambda side: side.keyturn(*words, env=env), self.sides))
+        answers = list(self.pool.map(lambda side: side.keyturn(*words), self.sides))
         for side, answer in zip(self.sides, answers):
             self.assertEqual(answer.exit, status, f"{side.kind}: {answer!r}")
         return zip(self.sides, answers)
 
-    def succeeds(self, said, *words, env=None):
-        for _, answer in self.keyturn(*words, env=env):
+    def succeeds(self, said, *words):
+        for _, answer in self.keyturn(*words):
             self.assertEqual(answer.stdout, said + "\n")
 
     def shows(self, stage, *keys, enabled="Enabled"):
@@ -216,50 +141,11 @@ class InlineRotation(harness.Case):
         self.restart()
         self.shows("rotate", (True, 1), (False, 0))
         self.stored_under(1)
-        self.succeeds("reencryption finished", "reencrypt", env=YESTERDAY)
+        self.succeeds("reencryption finished", "reencrypt")
         self.all_stored_under(1)
         proved("prepare, rotate and restarts of kube-apiserver with aescbc and secretbox keys, as k3s tests them")
 
-    def test_6_retire_killed_and_again(self):
-        """The old key is in the archive and nowhere else: not in the file, not in what a rollback would go back to."""
-        self.restart()
-        secret = {side: self.secret_of(side, side.config, self.names[side][0]) for side in self.sides}
-        before = {side: side.config.read_bytes() for side in self.sides}
-        runs = [subprocess.Popen([KEYTURN, "retire", "--config", side.daemon.config, *side.options()], stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE) for side in self.sides]
-        for side, run in zip(self.sides, runs):
-            self.workspace.on_close(run.kill)
-            wait_for("the file is without the old key", lambda side=side: self.names[side][0] not in side.order(), 400, 0.02)
-            run.kill()
-            run.communicate()
-        self.keyturn("retire")
-        for side in self.sides:
-            shown = side.daemon.status()
-            self.assertEqual([key["name"] for key in shown["keys"]], [self.names[side][1]])
-            self.assertEqual(shown["keyring"]["archived"], 1)
-            self.assertEqual(side.order(), [self.names[side][1], "identity", "kms"])
-            for path in (side.daemon.state / "config-previous").iterdir():
-                self.assertNotIn(secret[side], path.read_bytes(), path)
-            self.assertEqual(side.keyturn("config", "rollback", "--yes").exit, 3)
-            server, = side.keyturn("status", "-o", "json").json()["apiServers"]
-            self.assertEqual(server["configHash"], side.hash())
-            self.assertEqual(side.daemon.keyturn("audit", "verify").exit, 0)
-            # The file as another host still has it; and one with another key under that name, which may be anybody's.
-            for text, status in ((before[side], 8), (before[side].replace(secret[side], base64.b64encode(secrets.token_bytes(32))), 3)):
-                other = side.config.with_name("other-host")
-                other.write_bytes(text)
-                self.assertEqual(side.daemon.keyturn("config", "diff", "--encryption-config", other).exit, status)
-        self.shows("reencrypt_finished", (True, 1))
-        self.stored_under(1)
-        proved("retire takes an inline key out of kube-apiserver's file, and out of all copies of it")
-
-    @staticmethod
-    def secret_of(side, path, name):
-        keys = [key for provider in json.loads(path.read_text())["resources"][0]["providers"]
-                for key in provider.get(side.kind, {}).get("keys", [])]
-        return next(key["secret"] for key in keys if key["name"] == name).encode()
-
-    def test_7_a_file_that_cannot_be_loaded(self):
+    def test_6_a_file_that_cannot_be_loaded(self):
         """status tells, in kube-apiserver's own words; what was loaded before stays in force, and rollback mends it."""
         good = {}
         for side in self.sides:
@@ -285,33 +171,6 @@ class InlineRotation(harness.Case):
             side.config.write_bytes(good[side])
         wait_for("all is well again", lambda: all(side.keyturn("status").exit == 0 for side in self.sides), RELOADED, 1)
         proved("a file that kube-apiserver cannot load is reported with its reason, and nothing becomes unreadable")
-
-
-    def test_8_migrate_to_kms(self):
-        """Listed second everywhere, then first, then everything rewritten; a reader sees no error all the while."""
-        readers = [Reader(side.cluster.api, side.kept) for side in self.sides]
-        for reader in readers:
-            reader.start()
-        try:
-            for _, answer in self.keyturn("migrate", "--to", "kms", "--yes", "-o", "json"):
-                self.assertGreater(answer.json()["rewritten"], 0)
-        finally:
-            for reader in readers:
-                reader.end()
-        self.assertEqual([reader.errors[:3] for reader in readers], [[], []])
-        for side in self.sides:
-            self.assertEqual(side.order(), ["kms", self.names[side][1], "identity", "kms"])
-            key = side.daemon.key_id()
-            for _, value in side.cluster.etcd.all("/registry/secrets/"):
-                self.assertEqual(EncryptedObject(value).key_id, key)
-            for _, answer in self.keyturn("migrate", "--to", "kms", "--yes", "-o", "json"):
-                self.assertFalse(answer.json()["changed"])
-            client = side.cluster.api.client()
-            for name, value in side.kept.items():
-                self.assertEqual(client.read_secret(name), value)
-            self.assertEqual(side.keyturn("census", "--fail-on", "plaintext,unknown,other").exit, 0)
-        proved(f"migrated from inline keys to kms while {sum(reader.reads for reader in readers)} reads saw no error, the longest "
-               f"{max(reader.longest for reader in readers) * 1000:.0f} ms")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """keyturn migrate from what others set up, on a real kube-apiserver and etcd: from another KMS plugin (another keyturnd, with a keyring
 and a name of its own), and from keys that somebody wrote into the file by hand. A reader sees no error all the while, and what was there
-before can go afterwards."""
+before can go afterwards. Then from one type of key to another, and back. Run by tools/check-migrate."""
 
 import base64
 import json
@@ -11,6 +11,7 @@ import os
 import harness
 from daemon import Daemon
 from harness import proved
+from inline_side import Side
 from one_server import OneServer
 from reader import Reader
 
@@ -114,6 +115,27 @@ class FromKeysByHand(Others):
         self.read_all()
         self.daemon.keyturn("audit", "verify")
         proved(f"taken over from keys in a file that was written by hand while {said}")
+
+
+class ThereAndBack(harness.Case):
+    """Keys of the keyring's own."""
+
+    def test_to_kms_and_back(self):
+        side = Side(self.workspace, "secretbox")
+        for _ in range(30):
+            side.store()
+        for kind, prefix, first in (("kms", OURS, "kms"), ("aescbc", b"k8s:enc:aescbc:v1:aescbckey", "aescbckey")):
+            reader = Reader(side.cluster.api, side.kept)
+            reader.start()
+            try:
+                answer = side.keyturn("migrate", "--to", kind, "--yes", "-o", "json")
+            finally:
+                reader.end()
+            self.assertEqual((answer.exit, reader.errors[:3]), (0, []), answer)
+            self.assertTrue(side.order()[0].startswith(first), side.order())
+            self.assertEqual([key for key, value in side.cluster.etcd.all("/registry/secrets/") if not value.startswith(prefix)], [])
+            self.assertEqual(side.keyturn("census", "--fail-on", "plaintext,unknown,other").exit, 0)
+            proved(f"migrated to {kind} while {reader.reads} reads saw no error, the longest {reader.longest * 1000:.0f} ms")
 
 
 if __name__ == "__main__":

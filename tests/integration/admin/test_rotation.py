@@ -145,8 +145,12 @@ class KmsKeys(Rotations):
         self.refused("a", "prepare", code="BUSY", status=5, words="another keyturn is changing keys")
         self.refused("a", "rotate", *FORCED, code="BUSY", status=5)
         self.assertEqual(self.below(), before)
+        now = json.loads(self.on("a", "status", "-o", "json").stdout)["underWay"]
+        self.assertEqual((now["command"], now["pid"]), ("prepare", first.pid))
+        self.assertIn("expected every node", now["waitsFor"])
         self.start("a")
         self.assertEqual(first.communicate(timeout=PATIENCE)[0], "prepare completed successfully\n")
+        self.assertIsNone(json.loads(self.on("a", "status", "-o", "json").stdout)["underWay"])
 
     def test_begun_together(self):
         """However they fall, each key is one that somebody was told of, and nobody was told of what did not happen."""
