@@ -6,8 +6,7 @@
 
 #include <stdio.h>
 
-#define EVENTS_OF_FAILURES 10u
-#define ASK_MS             10000u
+#define ASK_MS 10000u
 
 /* Not everybody may write them, and nothing depends on them: false, and no more are tried. */
 static bool post(const struct kt_rotation *rotation, const char *reason, const char *message)
@@ -27,17 +26,19 @@ static bool post_count(const struct kt_rotation *rotation, const char *reason)
     return post(rotation, reason, message);
 }
 
+/* Not which and why: more people may read events than objects, and a webhook's words may have anything in them. */
+static void post_left(const struct kt_rotation *rotation, size_t n)
+{
+    char message[128];
+    (void)snprintf(message, sizeof(message), "failed to update %zu objects: keyturn reencrypt lists them", n);
+    (void)!post(rotation, KT_EVENT_ERROR, message);
+}
+
 void kt_rotation_tell_pass(const struct kt_rotation *rotation)
 {
-    size_t n = json_array_size(rotation->left);
-    bool posted = post_count(rotation, KT_EVENT_PROGRESS);
-    for (size_t i = 0; posted && i < n && i < EVENTS_OF_FAILURES; i++) {
-        const json_t *left = json_array_get(rotation->left, i);
-        char message[1024];
-        (void)snprintf(message, sizeof(message), "failed to update %s %s/%s: %s", kt_kube_text(left, "resource"),
-                       kt_kube_text(left, "namespace"), kt_kube_text(left, "name"), kt_kube_text(left, "reason"));
-        posted = post(rotation, KT_EVENT_ERROR, message);
-    }
+    size_t n = json_array_size(rotation->left) + rotation->left_more;
+    if (post_count(rotation, KT_EVENT_PROGRESS) && n > 0)
+        post_left(rotation, n);
 }
 
 void kt_rotation_tell_end(const struct kt_rotation *rotation)
