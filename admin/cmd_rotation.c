@@ -63,7 +63,10 @@ static const struct argp_option rotate_keys_options[] = {
     {0},
 };
 static const struct argp_option migrate_options[] = {
-    {.name = "to", .key = OPTION_TO, .arg = "TYPE", .doc = "kms, aescbc or secretbox"},
+    {.name = "to",
+     .key = OPTION_TO,
+     .arg = "TYPE",
+     .doc = "kms, aescbc, secretbox, or distro: the own key of k3s or RKE2"},
     PACE,
     FORGET,
     {0},
@@ -138,6 +141,9 @@ static error_t take_reencrypt(int key, char *arg, void *closure)
     case OPTION_RATE:
         return take_number(arg, RATE_MAX, &asked->max_rate);
     case OPTION_TO:
+        asked->to_distro = strcmp(arg, "distro") == 0;
+        if (asked->to_distro)
+            return 0;
         asked->order.new_type = kt_key_type_parse(arg);
         return asked->order.new_type != 0 && asked->order.new_type != KT_KEY_AESGCM ? 0 : EINVAL;
     case OPTION_OLDER:
@@ -260,6 +266,8 @@ static bool print(const struct kt_rotation *rotation, struct kt_error *err)
         puts("the active key is not as old as that: nothing to do");
     else if (rotation->options->dry_run)
         print_plan(rotation);
+    else if (rotation->kept_own)
+        puts("no key can leave: those that are due are in the distribution's own encryption config, and kept as long");
     else if (rotation->order.kind == KT_ORDER_RETIRE && !has_archived(rotation))
         puts("no key is retiring: nothing to do");
     else if (rotation->narrowed_end)
@@ -267,6 +275,8 @@ static bool print(const struct kt_rotation *rotation, struct kt_error *err)
                                        : "nothing of what was asked for had to be rewritten; nothing retires");
     else
         puts(kt_rotation_success(rotation->order.kind));
+    if (rotation->asked->to_distro && !rotation->options->dry_run)
+        puts("next, on each server: keyturn config unwire, and restart it as that says");
     return kt_output_done(err);
 }
 
@@ -284,7 +294,7 @@ static void print_left(const struct kt_rotation *rotation)
 
 static bool check_migrate(const struct kt_rotation_order *asked, struct kt_error *err)
 {
-    if (!asked->migrates || asked->order.new_type)
+    if (!asked->migrates || asked->order.new_type || asked->to_distro)
         return true;
     kt_fail(err, KT_E_USAGE, "expected --to TYPE, found none");
     return kt_error_hint(err, "keyturn migrate --to kms");

@@ -235,11 +235,44 @@ bool kt_own_keys_check(const struct kt_host *host, const struct kt_wanted *wante
                          "objects may be stored under it: keyturn config wire takes it in, then keyturn config apply");
 }
 
-bool kt_own_keys_import(const struct kt_member_job *job, const struct kt_own_keys *keys, struct kt_error *err)
+static void see_keys(const struct kt_encconfig_provider *provider, const struct kt_wanted *wanted,
+                     struct kt_own_first *ret)
+{
+    for (enum kt_encconfig_type type = KT_ENCCONFIG_AESGCM; type <= KT_ENCCONFIG_SECRETBOX; type++)
+        for (size_t k = 0; provider->types[type] && k < provider->keys[type].n; k++) {
+            size_t listed = key_of(wanted, find_item(wanted, &provider->keys[type].items[k], type));
+            ret->decrypts |= listed < wanted->answer.info->n_keys ? UINT64_C(1) << listed : 0;
+        }
+}
+
+bool kt_own_keys_first(const char *file, const struct kt_wanted *wanted, struct kt_own_first *ret, struct kt_error *err)
+{
+    *ret = (struct kt_own_first){.listed = wanted->answer.info->n_keys};
+    KT_CLEANUP(kt_encconfig_free_p) struct kt_encconfig *config = read_file(file, err);
+    if (!config)
+        return false;
+    size_t at = kt_managed_secrets(config);
+    if (at == config->n_entries)
+        return true;
+    const struct kt_encconfig_entry *entry = &config->entries[at];
+    for (size_t i = 0; i < entry->n_providers; i++)
+        see_keys(&entry->providers[i], wanted, ret);
+    enum kt_encconfig_type type = KT_ENCCONFIG_AESGCM;
+    const char *name = entry->n_providers > 0 ? first_name(entry, &type) : NULL;
+    if (!name)
+        return true;
+    ret->type = kt_key_type_parse(kt_encconfig_type_text(type));
+    (void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+    ret->listed = key_of(wanted, find_item(wanted, &entry->providers[0].keys[type].items[0], type));
+    return true;
+}
+
+bool kt_own_keys_import(const struct kt_member_job *job, const struct kt_own_keys *keys, enum kt_stage stage,
+                        struct kt_error *err)
 {
     KT_CLEANUP_OPENER_ANSWER struct kt_opener_answer answer = {.info = NULL};
     struct kt_opener_request request;
-    struct kt_edit edits[KT_OWN_KEYS_MAX];
+    struct kt_edit edits[KT_OWN_KEYS_MAX + 1];
     const struct kt_secret *imports[KT_OWN_KEYS_MAX];
     struct kt_outcome outcome;
     for (size_t i = 0; i < keys->n; i++) {
@@ -247,9 +280,10 @@ bool kt_own_keys_import(const struct kt_member_job *job, const struct kt_own_key
         (void)snprintf(edits[i].name, sizeof(edits[i].name), "%s", keys->names[i]);
         imports[i] = keys->bytes[i];
     }
+    edits[keys->n] = (struct kt_edit){.kind = KT_EDIT_STAGE, .stage = stage};
     kt_member_request(job, KT_OPENER_EDIT, &request);
     request.edits = edits;
-    request.n_edits = keys->n;
+    request.n_edits = keys->n + (stage != 0);
     request.imports = imports;
     request.n_imports = keys->n;
     return kt_opener_local(job->config, job->config->path, &request, &answer, err) &&

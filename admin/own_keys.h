@@ -7,7 +7,7 @@
 #include "admin/wanted.h"
 #include "cluster/distro.h"
 
-#define KT_OWN_KEYS_MAX 16u
+#define KT_OWN_KEYS_MAX 15u /* and a stage make the edits of a generation */
 
 /* Keys of that file that the keyring lacks. */
 struct kt_own_keys {
@@ -40,6 +40,17 @@ bool kt_own_keys_agree(const char *file, struct kt_error *err) KT_MUST_CHECK;
  * names the first that is not. */
 bool kt_own_keys_check(const struct kt_host *host, const struct kt_wanted *wanted, bool *ret_first,
                        struct kt_error *err) KT_MUST_CHECK;
-/* A generation with them, last and ready, in force. Fails as kt_member_install does. */
-bool kt_own_keys_import(const struct kt_member_job *job, const struct kt_own_keys *keys,
+/* A generation with them, last and ready, in force; `stage`, unless 0, is its stage. Fails as kt_member_install does.
+ */
+bool kt_own_keys_import(const struct kt_member_job *job, const struct kt_own_keys *keys, enum kt_stage stage,
                         struct kt_error *err) KT_MUST_CHECK;
+
+/* What that file encrypts with, and what it can decrypt. */
+struct kt_own_first {
+    enum kt_key_type type; /* of the first key; 0: it is none, so nothing is encrypted */
+    char name[KT_KEY_NAME_MAX + 1];
+    size_t listed;     /* which key of the keyring that is; n_keys: none */
+    uint64_t decrypts; /* bit i: it has key i of the keyring, in the list for secrets */
+};
+bool kt_own_keys_first(const char *file, const struct kt_wanted *wanted, struct kt_own_first *ret,
+                       struct kt_error *err) KT_MUST_CHECK;

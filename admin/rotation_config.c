@@ -2,7 +2,6 @@
 /* The step of a rotation that writes kube-apiserver's EncryptionConfiguration. */
 #include "admin/config_change.h"
 #include "admin/fingerprint_ask.h"
-#include "admin/own_keys.h"
 #include "admin/rotation_run.h"
 #include "base/printable.h"
 #include "rotation/texts.h"
@@ -97,20 +96,6 @@ bool kt_rotation_config(struct kt_rotation *rotation, struct kt_error *err)
     return rotation->options->dry_run || write_change(rotation, &change, "change the config file", &wrote, err);
 }
 
-/* k3s and RKE2 may go back to a file of their own: what it lists has to stay where it can be found. */
-static bool check_own_file(const struct kt_rotation *rotation, const struct kt_wanted *wanted, struct kt_error *err)
-{
-    KT_CLEANUP_OWN_KEYS struct kt_own_keys left = {.n = 0};
-    if (!kt_own_keys_find(rotation->look->host, wanted, &left, NULL, err))
-        return false;
-    if (left.n == 0)
-        return true;
-    kt_fail(err, KT_E_REFUSED,
-            "expected %s's own encryption config without the key %.128s, which is to be archived, found it there",
-            rotation->look->host->distro->name, left.names[0]);
-    return kt_error_hint(err, "nothing is stored under it: take it out there, or leave the key in the list");
-}
-
 /* Among the keys that are to be archived. */
 static bool has_inline(const struct kt_rotation *rotation)
 {
@@ -131,7 +116,7 @@ static bool make_leave(const struct kt_rotation *rotation, struct kt_config_chan
     if (!wanted)
         return false;
     kt_wanted_leave(wanted, rotation->next.edits, rotation->next.n_edits, &leaves);
-    if (!check_own_file(rotation, wanted, err) || !kt_config_change_make(wanted, rotation->look->config_file, ret, err))
+    if (!kt_config_change_make(wanted, rotation->look->config_file, ret, err))
         return false;
     *ret_again = !leaves || !is_as_looked_at(rotation, wanted, ret);
     return true;

@@ -241,7 +241,9 @@ static bool turn(struct kt_rotation *r, bool *ret_done, struct kt_error *err)
         return true;
     decide(r);
     r->narrowed_end = is_narrowed_end(r);
-    *ret_done = r->next.step == KT_STEP_DONE || r->narrowed_end;
+    if (!kt_rotation_keep_own(r, &r->kept_own, err))
+        return false;
+    *ret_done = r->next.step == KT_STEP_DONE || r->narrowed_end || r->kept_own;
     if (r->next.step == KT_STEP_REFUSE) {
         kt_rotation_why(r, err);
         return false;

@@ -45,6 +45,7 @@ struct kt_rotation_order {
     unsigned concurrency; /* requests at once, at most; 0: as many as the servers bear */
     unsigned max_rate;    /* requests a second; 0: any */
     bool migrates;        /* migrate: order.new_type, and keys of the config file are taken in before */
+    bool to_distro;       /* migrate --to distro: to the key that the distribution's own file begins with */
     uint64_t older_than;  /* rotate-keys: begin only where the active key is as old as that, s; 0: whatever it is */
 };
 
@@ -88,6 +89,7 @@ struct kt_rotation {
     bool migrated;          /* it was so already */
     bool takes;             /* --dry-run: keys of the config file would be taken in first */
     bool young;             /* the active key is, and no rotation is under way: nothing is due */
+    bool kept_own;          /* nothing can be archived: the distribution's own file lists what is due */
     bool narrowed_end;      /* what was asked for is rewritten, and no more was asked for */
     uint64_t look_ns;       /* when the newest look began */
     unsigned canary_before; /* 1 + the API server that the last step was a canary through; 0: it was another step */
@@ -132,6 +134,11 @@ bool kt_rotation_estimate(struct kt_rotation *rotation, struct kt_error *err) KT
 /* migrate: one step of taking the config file's keys over. *ret_took: it was done, so look again; with --dry-run it
  * would be. */
 bool kt_rotation_take_in(struct kt_rotation *rotation, bool *ret_took, struct kt_error *err) KT_MUST_CHECK;
+/* The same of migrate --to distro: the key that the distribution's own file begins with becomes the prepared one. */
+bool kt_rotation_take_distro(struct kt_rotation *rotation, bool *ret_took, struct kt_error *err) KT_MUST_CHECK;
+/* It is there still, as often as it is looked at: k3s and RKE2 may go back to their own file. Out of next's edits go
+ * the keys that it lists. *ret_none: nothing is left to archive. */
+bool kt_rotation_keep_own(struct kt_rotation *rotation, bool *ret_none, struct kt_error *err) KT_MUST_CHECK;
 /* Nothing is to be done any more, and was not in this run. */
 bool kt_rotation_is_migrated(struct kt_rotation *rotation, bool *ret, struct kt_error *err) KT_MUST_CHECK;
 /* A generation that was written in another way than by kt_rotation_write_edits. */

@@ -57,7 +57,7 @@ static bool take_in(struct kt_rotation *rotation, const char *file, const struct
     show(rotation, file, keys);
     if (rotation->options->dry_run)
         return true;
-    if (!kt_confirm(rotation->options, "Take them in?", err) || !kt_own_keys_import(&rotation->job, keys, err))
+    if (!kt_confirm(rotation->options, "Take them in?", err) || !kt_own_keys_import(&rotation->job, keys, 0, err))
         return false;
     kt_rotation_note(rotation, TAKES, generation);
     rotation->changed = true;
@@ -152,6 +152,8 @@ bool kt_rotation_take_in(struct kt_rotation *rotation, bool *ret_took, struct kt
     *ret_took = false;
     if (!rotation->asked->migrates)
         return true;
+    if (rotation->asked->to_distro)
+        return kt_rotation_take_distro(rotation, ret_took, err);
     if (!check_under_way(rotation, err))
         return false;
     if (!rests(rotation))
@@ -190,7 +192,8 @@ bool kt_rotation_is_migrated(struct kt_rotation *rotation, bool *ret, struct kt_
     int front = config->n_items > 0 ? config->items[0] : KT_REF_UNKNOWN;
     bool is_front = !config->present || front == KT_REF_KEY(0) || front == KT_REF_KMS;
     bool foreign = false;
-    *ret = rotation->asked->migrates && rests(rotation) && rotation->order.rotating[0] == '\0' && is_front &&
+    *ret = rotation->asked->migrates && !rotation->asked->to_distro && rests(rotation) &&
+           rotation->order.rotating[0] == '\0' && is_front &&
            rotation->described.info->keys[0].type == rotation->order.new_type;
     if (*ret && !find_foreign(rotation, &foreign, err))
         return false;

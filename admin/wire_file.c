@@ -142,7 +142,7 @@ bool kt_wire_take_keys(struct kt_wire *wire, struct kt_error *err)
     if (options->dry_run)
         return true;
     if (!kt_confirm(options, "Take them in?", err) || !kt_member_start(options, &member, err) ||
-        !kt_own_keys_import(&member, &keys, err))
+        !kt_own_keys_import(&member, &keys, 0, err))
         return false;
     wire->changed = true;
     return kt_host_job_refresh(job, err);

@@ -68,6 +68,8 @@ enum kt_edit_kind {
                          last, the youngest and ready: prepare --cancel) */
     KT_EDIT_RESTORE,  /* key `id` comes back from the archive, retiring, so that it decrypts and encrypts nothing. Only
                          where  the keyring was opened with the recovery key */
+    KT_EDIT_LAST,     /* key `id`, which is ready and older than another one, moves to the end: so that it is the one
+                         to be activated (migrate --to distro) */
     KT_EDIT_IMPORT,   /* like ADD, with the bytes that the change brings; not in stage prepare, whose last key is the
                          one to be activated. KT_E_EXISTS: a listed key has its name, or its bytes */
     KT_EDIT_STAGE,    /* stage `stage` */

@@ -85,6 +85,7 @@ static const struct {
     [KT_EDIT_STATE] = {"set a key's state", kt_edit_apply_state},
     [KT_EDIT_ARCHIVE] = {"archive a key", kt_edit_apply_archive},
     [KT_EDIT_RESTORE] = {"restore a key", kt_edit_apply_restore},
+    [KT_EDIT_LAST] = {"move a key to the end", kt_edit_apply_last},
     [KT_EDIT_IMPORT] = {"import a key", kt_edit_apply_import},
     [KT_EDIT_STAGE] = {"set the stage", apply_stage},
     [KT_EDIT_ENABLED] = {"enable or disable", apply_enabled},

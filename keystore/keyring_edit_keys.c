@@ -170,6 +170,35 @@ bool kt_edit_apply_activate(const struct kt_edit_on *on, const struct kt_edit *e
     return true;
 }
 
+static bool has_younger(const struct kt_keyring_info *info, const struct kt_key_info *key)
+{
+    for (size_t i = 0; i < info->n_keys; i++)
+        if (info->keys[i].created > key->created)
+            return true;
+    return false;
+}
+
+/* The youngest in the last place would pass for one that never encrypted (never_encrypted). */
+bool kt_edit_apply_last(const struct kt_edit_on *on, const struct kt_edit *edit, struct kt_error *err)
+{
+    struct kt_keyring_info *info = &on->draft->info;
+    size_t i = 0;
+    if (!find_inactive(on, edit, &i, err))
+        return false;
+    struct kt_key_info key = info->keys[i];
+    struct kt_secret *bytes = on->keys->bytes[i];
+    size_t after = info->n_keys - i - 1;
+    if (key.state != KT_KEY_READY)
+        return kt_fail(err, KT_E_REFUSED, "key %s is %s: expected a ready key", key.id, kt_key_state_text(key.state));
+    if (!has_younger(info, &key))
+        return kt_fail(err, KT_E_REFUSED, "key %s is the youngest: expected one that is older than another", key.id);
+    memmove(&info->keys[i], &info->keys[i + 1], after * sizeof info->keys[0]);
+    memmove(&on->keys->bytes[i], &on->keys->bytes[i + 1], after * sizeof(struct kt_secret *));
+    info->keys[info->n_keys - 1] = key;
+    on->keys->bytes[on->keys->n - 1] = bytes;
+    return true;
+}
+
 bool kt_edit_apply_state(const struct kt_edit_on *on, const struct kt_edit *edit, struct kt_error *err)
 {
     size_t i = 0;

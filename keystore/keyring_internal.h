@@ -169,6 +169,7 @@ struct kt_edit_on {
 KT_APPLY_EDIT(kt_edit_apply_add);
 KT_APPLY_EDIT(kt_edit_apply_import);
 KT_APPLY_EDIT(kt_edit_apply_activate);
+KT_APPLY_EDIT(kt_edit_apply_last);
 KT_APPLY_EDIT(kt_edit_apply_state);
 KT_APPLY_EDIT(kt_edit_apply_archive);
 KT_APPLY_EDIT(kt_edit_apply_restore);

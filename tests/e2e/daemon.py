@@ -52,10 +52,11 @@ class Daemon:
         self.pid_file = self.dir.parent / f"{self.dir.name}.pid"
         self.process = None
         self.held = []
+        self.before = []  # words before each keyturn command
 
     def keyturn(self, *words, timeout=120, env=None):
         """Runs a keyturn command that takes --config."""
-        run = subprocess.run([KEYTURN, *map(str, words), "--config", self.config], text=True, check=False,
+        run = subprocess.run([*self.before, KEYTURN, *map(str, words), "--config", self.config], text=True, check=False,
                              stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, env={**os.environ, **(env or {})})
         return Answer(run)
 

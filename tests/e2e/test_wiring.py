@@ -161,10 +161,15 @@ class Wiring(harness.Case):
         answer = self.keyturn("config", "wire", "--yes", "-o", "json")
         self.assertEqual(answer.exit, 0, answer)
         self.assertTrue(answer.json()["changed"] and answer.json()["ready"])
+        starts = self.kubelet.starts
         # Listed before first.
         self.assertTrue(self.store()[1].startswith(b"k8s\0"))
         answer = self.on_cluster("config", "apply", "--yes")
         self.assertEqual((answer.exit, answer.stdout), (0, "config applied\n"), answer)
+        # Nothing is stored under our key yet, but would be.
+        answer = self.keyturn("config", "unwire", "--yes", "-o", "json", "--etcd-endpoints", self.etcd.url())
+        self.assertEqual((answer.exit, self.kubelet.starts), (3, starts), answer)
+        self.assertIn("found that it begins with one", answer.error()["message"])
         stored = self.store()[1]
         self.assertTrue(stored.startswith(b"k8s:enc:kms:v2:keyturn:"), stored[:60])
         self.all_readable()

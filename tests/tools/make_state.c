@@ -269,6 +269,7 @@ static const struct {
 } edit_words[] = {
     {"add", KT_EDIT_ADD, edit_name},
     {"activate", KT_EDIT_ACTIVATE, edit_id},
+    {"last", KT_EDIT_LAST, edit_id},
     {"state", KT_EDIT_STATE, edit_state},
     {"archive", KT_EDIT_ARCHIVE, edit_id},
     {"stage", KT_EDIT_STAGE, edit_stage},

@@ -8,12 +8,15 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.append(str(pathlib.Path(__file__).parents[2] / "e2e"))
 from cluster import BOTH, Cluster  # noqa: E402
-from program import fault  # noqa: E402
+import k3s_host  # noqa: E402
+from program import KEYTURN, fault  # noqa: E402
 
 FORCED = ["--force", "--yes"]
 OLD = "aescbckey-2022-04-21T23:01:02+02:00"
@@ -23,7 +26,7 @@ def key(name):
     return {"name": name, "secret": base64.b64encode(os.urandom(32)).decode()}
 
 
-class Migrates(Cluster):
+class Keyring(Cluster):
     """A new keyring of type kms, and a file with two keys that it does not have."""
 
     def setUp(self):
@@ -56,6 +59,8 @@ class Migrates(Cluster):
         """There is no kubeconfig."""
         self.expect(run, 4, "INCOMPLETE", "what is stored stays as it is, and can be read")
 
+
+class Migrates(Keyring):
     def test_taken_over_and_then_to_kms(self):
         self.ends_at_the_rewriting(self.migrate(*FORCED))
         info = self.info("a")
@@ -156,6 +161,68 @@ class Migrates(Cluster):
         self.expect(self.on("a", "keyring", "offer", self.edit("a", "add-aescbc", "by-hand")), 0)
         before = self.names(), self.enc.read_bytes()
         self.expect(self.migrate(*FORCED), 3, "REFUSED", "found another one of that name there")
+        self.assertEqual((self.names(), self.enc.read_bytes()), before)
+
+
+class BackToTheDistribution(Keyring):
+    """migrate --to distro on a host of k3s; tests/e2e/test_distro.py has kube-apiserver."""
+
+    def setUp(self):
+        super().setUp()
+        self.write([{"kms": {"apiVersion": "v2", "name": "keyturn", "timeout": "3s",
+                             "endpoint": f"unix://{self.work}/a/run/kms/kms.sock"}}, {"identity": {}}])
+        self.root = self.work / "host"
+        k3s_host.lay_out(self.root)
+        self.own_file = self.root / k3s_host.OWN
+
+    def back(self, *more):
+        return subprocess.run([*k3s_host.in_its_place(self.root), KEYTURN, "migrate", "--to", "distro", "--config", self.config_of("a"),
+                               "--encryption-config", self.enc, *more, "-o", "json"], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, env=self.environment(), timeout=120, check=False)
+
+    def write_own(self, *secrets):
+        k3s_host.own_keys(self.own_file, *((secret["name"], secret["secret"]) for secret in secrets))
+
+    def test_its_first_key_becomes_the_active_one(self):
+        self.write_own(*self.secrets)
+        self.expect(self.back(), 2, "USAGE", "--yes")
+        self.assertEqual(self.names(), self.own)
+        self.ends_at_the_rewriting(self.back(*FORCED))
+        self.assertEqual(self.names(), ["by-hand", *self.own, OLD])
+        self.assertEqual(self.order(), ["by-hand", "kms", OLD, "identity"])
+        generations = self.numbers("a")
+        self.ends_at_the_rewriting(self.back(*FORCED))
+        self.assertEqual(self.numbers("a"), generations)
+        self.expect(self.verify("a"), 0)
+
+    def test_one_that_was_in_use_before(self):
+        """Then it is the last one, and no key is made."""
+        self.write_own(self.secrets[0])
+        self.ends_at_the_rewriting(self.back(*FORCED))
+        self.expect(self.on("a", "keyring", "offer", self.edit("a", "stage", "reencrypt_finished")), 0)
+        self.ends_at_the_rewriting(self.migrate(*FORCED))
+        new = self.names()[0]
+        self.assertEqual(self.names(), [new, "by-hand", *self.own])
+        self.expect(self.back(*FORCED), 3, "REFUSED", f"expected a rotation to the key by-hand, or none, found one to the key {new}")
+        retiring = self.edit("a", "state", self.info("a")["keys"][1]["id"], "retiring", "stage", "reencrypt_finished")
+        self.expect(self.on("a", "keyring", "offer", retiring), 0)
+        self.ends_at_the_rewriting(self.back(*FORCED))
+        self.assertEqual(self.names(), ["by-hand", new, *self.own])
+        self.assertEqual(self.order(), ["by-hand", "kms", "identity"])
+        self.expect(self.verify("a"), 0)
+
+    def test_refused(self):
+        before = self.names(), self.enc.read_bytes()
+        self.expect(self.on("a", "migrate", "--to", "distro", "--encryption-config", self.enc, *FORCED, "-o", "json"), 3, "REFUSED",
+                    "expected a host of k3s or RKE2 that encrypts by itself")
+        self.expect(self.back(*FORCED), 3, "REFUSED", "found k3s that does not")
+        self.write_own(*self.secrets)
+        text = json.loads(self.own_file.read_text())
+        text["resources"][0]["providers"].reverse()
+        self.own_file.write_text(json.dumps(text))
+        self.expect(self.back(*FORCED), 3, "REFUSED", "expected it to begin with a key for secrets")
+        self.own_file.write_text("{")
+        self.expect(self.back(*FORCED), 2, "CONFIG", "encryption-config.json")
         self.assertEqual((self.names(), self.enc.read_bytes()), before)
 
 

@@ -14,7 +14,10 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.append(str(pathlib.Path(__file__).parents[2] / "e2e"))
 from cluster import Cluster  # noqa: E402
+import k3s_host  # noqa: E402
+from k3s_host import in_its_place, own_keys  # noqa: E402
 from program import KEYTURN, SOURCE, Terminal  # noqa: E402
 
 HOSTS = SOURCE / "tests/unit/cluster/hosts"
@@ -248,11 +251,7 @@ class Kubeadm(Hosts):
 
 class Rancher(Hosts):
     def own(self, folder, *keys):
-        path = self.root / folder / "server/cred/encryption-config.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"kind": "EncryptionConfiguration", "apiVersion": "apiserver.config.k8s.io/v1", "resources": [
-            {"resources": ["secrets"], "providers": [
-                {"aescbc": {"keys": [{"name": name, "secret": secret} for name, secret in keys]}}, {"identity": {}}]}]}))
+        own_keys(self.root / folder / "server/cred/encryption-config.json", *keys)
         self.before = self.tree_of_root()
 
     def import_key(self, name, secret):
@@ -341,18 +340,6 @@ class Rancher(Hosts):
             self.assertIn(words, text)
 
 
-# This machine, with k3s on it.
-IN_ITS_PLACE = """
-mount -t tmpfs none /var/lib
-mount -t tmpfs none /usr/local/lib
-cp -r "$1/var/lib/rancher" /var/lib/
-mkdir -p /usr/local/lib/systemd/system
-printf '[Service]\\nExecStart=/usr/local/bin/k3s server --secrets-encryption\\n' >/usr/local/lib/systemd/system/k3s.service
-shift
-exec "$@"
-"""
-
-
 class OwnKeysMeanwhile(Hosts):
     def founding(self):
         return ["--provider", "aescbc"]
@@ -360,14 +347,14 @@ class OwnKeysMeanwhile(Hosts):
     def test_a_key_that_the_distribution_made_stops_a_rotation(self):
         """secrets-encrypt still rotates, though nobody reads its file: something may be written under what it made."""
         self.lay_out("k3s")
+        k3s_host.lay_out(self.root)
         enc = self.root / "enc.json"
         self.expect(self.on("a", "config", "show", "--out", enc), 0)
         Rancher.own(self, "var/lib/rancher/k3s", ("elsewhere", OWN_KEY))
-        spaces = "-m" if os.geteuid() == 0 else "-rm"
 
         def prepare():
-            return subprocess.run(["unshare", spaces, "sh", "-ec", IN_ITS_PLACE, "sh", self.root, KEYTURN, "prepare",
-                                   "--force", "--yes", "--config", self.config_of("a"), "--encryption-config", enc, "-o", "json"],
+            return subprocess.run([*in_its_place(self.root), KEYTURN, "prepare", "--force", "--yes", "--config", self.config_of("a"),
+                                   "--encryption-config", enc, "-o", "json"],
                                   capture_output=True, text=True, env=self.environment(), timeout=120)
         text = enc.read_bytes()
         self.expect(prepare(), 3, "REFUSED", "elsewhere")

@@ -205,6 +205,37 @@ static void test_activate(void **state)
     kt_secret_free(third);
 }
 
+/* So that it is the one to be activated; it has encrypted already, so its hold is the hold of every key. */
+static void test_last(void **state)
+{
+    struct fixture *f = *state;
+    char ids[3][KT_KEY_ID_LEN + 1];
+    add(f, "second");
+    const struct kt_edit activate = edit_key(KT_EDIT_ACTIVATE, key_at(f, 1)->id);
+    fixture_write(f, &activate, 1);
+    add(f, "third");
+    for (size_t i = 0; i < 3; i++)
+        memcpy(ids[i], key_at(f, i)->id, sizeof ids[i]);
+    struct kt_secret *bytes = kt_secret_new_copy(kt_secret_view(f->keys->bytes[1]), KT_KEY_BYTES, NULL);
+    const struct kt_edit active = edit_key(KT_EDIT_LAST, ids[0]);
+    expect_refused(f, &active, 1, KT_E_REFUSED, "is the active one");
+    const struct kt_edit youngest = edit_key(KT_EDIT_LAST, ids[2]);
+    expect_refused(f, &youngest, 1, KT_E_REFUSED, "is the youngest: expected one that is older");
+    const struct kt_edit retiring[] = {set_state(ids[1], KT_KEY_RETIRING), edit_key(KT_EDIT_LAST, ids[1])};
+    expect_refused(f, retiring, 2, KT_E_REFUSED, "is retiring: expected a ready key");
+    const struct kt_edit edits[] = {retiring[1], {.kind = KT_EDIT_STAGE, .stage = KT_STAGE_PREPARE}};
+    fixture_write(f, edits, 2);
+    assert_string_equal(key_at(f, 0)->id, ids[0]);
+    assert_string_equal(key_at(f, 1)->id, ids[2]);
+    assert_string_equal(key_at(f, 2)->id, ids[1]);
+    assert_int_equal(key_at(f, 2)->state, KT_KEY_READY);
+    assert_true(kt_secret_equal(f->keys->bytes[2], bytes));
+    const struct kt_edit archive = edit_key(KT_EDIT_ARCHIVE, ids[1]);
+    wait(f, 2 * KT_HOLD_DEFAULT);
+    expect_refused(f, &archive, 1, KT_E_REFUSED, "is ready: expected one that is retiring");
+    kt_secret_free(bytes);
+}
+
 static void test_retire_and_archive(void **state)
 {
     struct fixture *f = *state;
@@ -539,6 +570,7 @@ int main(void)
         EACH(test_next_generation),
         EACH(test_add),
         EACH(test_activate),
+        EACH(test_last),
         EACH(test_retire_and_archive),
         EACH(test_states),
         EACH(test_hold),
