@@ -120,6 +120,10 @@ size_t kt_rotation_stale(const struct kt_rotation *rotation); /* objects that ar
 /* Events: of a pass, and of all of it when it is done. */
 void kt_rotation_tell_pass(const struct kt_rotation *rotation);
 void kt_rotation_tell_end(const struct kt_rotation *rotation);
+/* The plan, or what was done. */
+bool kt_rotation_report(const struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK;
+/* What could not be rewritten, whatever the command ended with. */
+void kt_rotation_report_left(const struct kt_rotation *rotation);
 void kt_rotation_print_left(const struct kt_rotation *rotation);
 void kt_progress_rewrite(struct kt_rotation *rotation, const struct kt_rewriter_progress *now);
 bool kt_rotation_write(struct kt_rotation *rotation, struct kt_error *err) KT_MUST_CHECK; /* the edits of next */

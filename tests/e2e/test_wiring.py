@@ -216,6 +216,10 @@ class Wiring(harness.Case):
             self.assertEqual([key for key, value in self.etcd.all("/registry/secrets/") if not value.startswith(prefix)], [])
             self.assertTrue(stored.startswith(prefix), stored[:60])
             self.all_readable()
+            # As the distributions' own tests do after either: it says nothing else.
+            answer = self.on_cluster("reencrypt", "--force", "--skip", "--yes")
+            self.assertEqual((answer.exit, answer.stdout), (0, "reencryption finished\n"), answer)
+            self.assertEqual([key for key, value in self.etcd.all("/registry/secrets/") if not value.startswith(prefix)], [])
             answer = self.on_cluster("status")
             mark = "*" if command == "enable" else " "
             self.assertEqual(answer.stdout, f"Encryption Status: {status}\nCurrent Rotation Stage: start\nServer Encryption Hashes: All hashes "
