@@ -3,7 +3,6 @@
 #include "admin/rotation_run.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
