@@ -31,6 +31,13 @@ static bool fail_plain(const char *file, struct kt_error *err)
     return kt_error_hint(err, "the distribution's secrets-encrypt enable puts one first; then run this again");
 }
 
+static bool fail_in_force(const char *file, struct kt_error *err)
+{
+    kt_fail(err, KT_E_REFUSED, "expected kube-apiserver to read a file of keyturn's, found that it reads %.300s", file);
+    return kt_error_hint(err, "so it encrypts with the distribution's own key already; keyturn census shows whether "
+                              "anything is stored under others, keyturn config wire makes such a file");
+}
+
 /* The last listed key of this node's own membership. */
 static size_t last_of(const struct kt_keyring_info *info)
 {
@@ -155,6 +162,8 @@ bool kt_rotation_take_distro(struct kt_rotation *rotation, bool *ret_took, struc
     kt_own_keys_file(rotation->look->host, file);
     if (file[0] == '\0' || access(file, F_OK) != 0)
         return fail_none(rotation, err);
+    if (strcmp(rotation->look->config_file, file) == 0)
+        return fail_in_force(file, err);
     KT_CLEANUP(kt_wanted_free_p) struct kt_wanted *wanted = kt_wanted_new(rotation->job.config, err);
     if (!wanted || !kt_own_keys_first(file, wanted, &first, err))
         return false;

@@ -217,6 +217,7 @@ class BackToTheDistribution(Keyring):
                     "expected a host of k3s or RKE2 that encrypts by itself")
         self.expect(self.back(*FORCED), 3, "REFUSED", "found k3s that does not")
         self.write_own(*self.secrets)
+        self.expect(self.back(*FORCED, "--encryption-config", f"/{k3s_host.OWN}"), 3, "REFUSED", "found that it reads /var/lib/rancher")
         text = json.loads(self.own_file.read_text())
         text["resources"][0]["providers"].reverse()
         self.own_file.write_text(json.dumps(text))
