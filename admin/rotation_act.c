@@ -91,6 +91,20 @@ static bool answers(const struct kt_rotation *rotation, const char *id)
     return false;
 }
 
+/* With a Lease that has not run out it would be found, and remembered, again. */
+static bool check_lease(const struct kt_rotation *rotation, const char *id, struct kt_error *err)
+{
+    const struct kt_apiservers *servers = rotation->look->servers;
+    for (size_t i = 0; servers && i < servers->n; i++) {
+        const struct kt_apiserver *server = &servers->list[i];
+        if ((server->sources & KT_APISERVER_LEASE) == 0 || strcmp(server->id, id) != 0)
+            continue;
+        kt_fail(err, KT_E_REFUSED, "expected API server %.200s to be gone for good, found its Lease", id);
+        return kt_error_hint(err, "kubectl -n kube-system delete lease %.200s; or leave --forget-api-server out", id);
+    }
+    return true;
+}
+
 bool kt_rotation_forget(struct kt_rotation *rotation, bool *ret_again, struct kt_error *err)
 {
     const struct kt_keyring_info *info = rotation->described.info;
@@ -106,6 +120,8 @@ bool kt_rotation_forget(struct kt_rotation *rotation, bool *ret_again, struct kt
             kt_fail(err, KT_E_REFUSED, "expected API server %.200s to be gone for good, found that it answers", id);
             return kt_error_hint(err, "leave --forget-api-server out: it is still there");
         }
+        if (!check_lease(rotation, id, err))
+            return false;
         edits[n] = (struct kt_edit){.kind = KT_EDIT_FORGET_API_SERVER};
         snprintf(edits[n++].name, sizeof(edits[0].name), "%s", id);
     }
@@ -133,6 +149,14 @@ bool kt_rotation_confirm(struct kt_rotation *rotation, struct kt_error *err)
     return true;
 }
 
+static bool began_anew(const struct kt_rotation *rotation)
+{
+    for (size_t i = 0; i < rotation->n_done; i++)
+        if (strcmp(rotation->done[i].change, kt_recipe_text(KT_RECIPE_RESTART)) == 0)
+            return true;
+    return false;
+}
+
 void kt_rotation_why(const struct kt_rotation *rotation, struct kt_error *ret)
 {
     const struct kt_look *look = rotation->look;
@@ -144,6 +168,8 @@ void kt_rotation_why(const struct kt_rotation *rotation, struct kt_error *ret)
         more = &look->no_canary;
     if (rotation->next.gate == KT_GATE_STORE)
         more = &look->no_store;
+    if (rotation->next.gate == KT_GATE_HOLD && began_anew(rotation))
+        kt_error_hint(ret, "objects were found under it, so its hold began anew: keyturn reencrypt rewrites them");
     if (!more || more->code == KT_OK)
         return;
     struct kt_error whole = *ret;

@@ -27,15 +27,20 @@ bool kt_gate_is_open(enum kt_gate gate, const struct kt_view *view, struct kt_mi
 static bool passes(struct kt_view *view, const struct kt_row *row, struct kt_next *ret)
 {
     struct kt_miss miss = {.missing = 0};
-    struct kt_miss ignored = {.missing = 0};
+    struct kt_miss forced = {.missing = 0};
     if (gates[row->gate].open(view, &miss))
         return true;
     ret->subject = miss.subject;
     ret->missing = miss.missing;
     ret->until = miss.until;
     view->lenient = true;
-    ret->forcible = (row->forced_by & KT_ORDER_BIT(view->order->kind)) != 0 && gates[row->gate].open(view, &ignored);
+    bool may_force = (row->forced_by & KT_ORDER_BIT(view->order->kind)) != 0;
+    ret->forcible = may_force && gates[row->gate].open(view, &forced);
     view->lenient = false;
+    if (may_force && !ret->forcible && view->order->force && forced.missing > 0) {
+        ret->subject = forced.subject; /* of what --force does not go past either */
+        ret->missing = forced.missing;
+    }
     if (!ret->forcible || !view->order->force)
         return false;
     ret->forced |= UINT64_C(1) << row->gate;

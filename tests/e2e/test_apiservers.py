@@ -233,10 +233,15 @@ class ApiServers(harness.Case):
         self.b.server.process.send_signal(signal.SIGSTOP)
         try:
             error = self.rotate("rotate", "-o", "json", "--timeout", "5", status=3).error()
+            lease = self.find("--timeout", PAUSED)[1]["id"]
+            forgotten = self.rotate("rotate", "--forget-api-server", lease, "-o", "json", status=3).error()
         finally:
             self.b.server.process.send_signal(signal.SIGCONT)
         self.assertEqual(error["code"], "REFUSED")
         self.assertRegex(error["message"], r"rotate: expected every API server is known and can be asked, found apiserver-\S+ does not")
+        self.assertEqual(forgotten["code"], "REFUSED")
+        self.assertIn(f"kubectl -n kube-system delete lease {lease}", forgotten["hint"])
+        self.assertEqual(self.daemon.status()["keyring"]["generation"], status["keyring"]["generation"])
         self.assertEqual(self.daemon.key_id(), status["daemon"]["keyId"])
         wait_for("the server that went on is asked again", lambda: self.find()[1]["state"] == "ASKED", 60)
         begun = time.monotonic()

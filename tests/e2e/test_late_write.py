@@ -180,11 +180,11 @@ class LateWrite(harness.Case):
         """Under the old key, since its keyturnd knows no other. What it wrote is read by all who have the keyring."""
         value = secrets.token_hex(16).encode()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            late = pool.submit(self.b.client().create_secret, "late", value)
+            # Where it was paused for three minutes, it refuses until it has asked its keyturnd again.
+            late = pool.submit(wait_for, "b has written", lambda: self.b.client().create_secret("late", value)[0] == 201, 120, 1)
             wait_for("the write waits for b", lambda: is_waiting(self.b.port))
             self.go_on()
-            status, answer = late.result()
-        self.assertEqual(status, 201, answer)
+            late.result()
         self.kept["late"] = value
         self.assertEqual(self.key_of("late"), self.old)
         self.assertEqual(self.create(self.a, "in-time"), self.fresh)

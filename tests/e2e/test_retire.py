@@ -66,6 +66,7 @@ class Retire(OneServer):
         before = self.since(second)
         error = self.keyturn("retire", "-o", "json", status=4).error()
         self.assertIn(f"{second} held until", error["message"])
+        self.assertIn("keyturn reencrypt rewrites them", error["hint"])
         self.assertEqual(self.keys()[1:], [(second, "retiring")])
         self.assertGreater(self.since(second), before)
         self.assertEqual(self.daemon.status()["keyring"]["archived"], 1)

@@ -207,6 +207,15 @@ static void test_seen_and_writes(void **state)
     /* What says zero proves nothing, whatever else it says. */
     f->apis[1].writes_mono = 0;
     assert_step(f, KT_ORDER_ROTATE, KT_STEP_CANARY, KT_GATE_WRITES);
+    /* The first one writes otherwise: what --force waits for is the one that was not tried. */
+    f->apis[0].writes_ref = KT_REF_KEY(1);
+    f->apis[1].writes_ref = KT_REF_UNKNOWN;
+    assert_step(f, KT_ORDER_ROTATE, KT_STEP_CANARY, KT_GATE_WRITES);
+    assert_int_equal(f->next.subject, 0);
+    f->order.force = true;
+    assert_step(f, KT_ORDER_ROTATE, KT_STEP_CANARY, KT_GATE_WRITES);
+    assert_int_equal(f->next.subject, 1);
+    f->order.force = false;
 }
 
 static void test_no_store(void **state)
