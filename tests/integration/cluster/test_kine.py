@@ -5,48 +5,32 @@ Run by tools/check-kine, since kine takes two minutes to build."""
 import pathlib
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from etcd_probe import Probe  # noqa: E402
 from cluster import ApiServer, secret_key  # noqa: E402
 from daemon import Daemon  # noqa: E402
+from kine import Kine, kine  # noqa: E402
 from pki import Authority  # noqa: E402
-from harness import SOURCE, Case, Missing, Server, assets, main, wait_for  # noqa: E402
+from harness import Case, assets, main, wait_for  # noqa: E402
 
 SECRETS = 150
+OFTEN = ("--compact-interval=1s", "--compact-min-retain=200")
 
 
-def kine():
-    run = subprocess.run([SOURCE / "tests/e2e/assets/build-kine"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                         check=False)
-    if run.returncode == 77:
-        raise Missing(run.stderr.strip().splitlines()[-1])
-    if run.returncode != 0:
-        raise RuntimeError(run.stderr)
-    return pathlib.Path(run.stdout.strip())
-
-
-def answers(path):
-    with socket.socket(socket.AF_UNIX) as one:
-        one.connect(str(path))
-    return True
-
-
-class Kine(Case):
+class OnKine(Case):
     @classmethod
     def prepare(cls):
         cls.dir = cls.workspace.path
-        cls.socket = cls.dir / "kine.sock"
-        cls.start_kine()
-        cls.workspace.on_close(lambda: cls.server.stop(signal.SIGKILL))
+        cls.kine = Kine(cls.dir / "kine", OFTEN)
+        cls.workspace.on_close(lambda: cls.kine.stop(signal.SIGKILL))
+        cls.kine.start()
         config = cls.dir / "encryption.yaml"
         config.write_text("apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n"
                           "- resources: [secrets]\n  providers:\n  - aescbc: {keys: [{name: key1, secret: "
                           "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}]}\n  - identity: {}\n")
-        cls.api = ApiServer(assets() / "kube-apiserver", cls.dir / "api", f"unix://{cls.socket}", config)
+        cls.api = ApiServer(assets() / "kube-apiserver", cls.dir / "api", cls.kine.url(), config)
         cls.workspace.on_close(cls.api.stop)
         cls.api.start()
         client = cls.api.client(keep=True)
@@ -56,22 +40,13 @@ class Kine(Case):
                 raise AssertionError(answer)
         cls.keys = [secret_key(f"s{i:03}") for i in range(SECRETS)]
 
-    @classmethod
-    def start_kine(cls):
-        cls.server = Server("kine", [kine(), f"--listen-address=unix://{cls.socket}", "--metrics-bind-address=0",
-                                     "--compact-interval=1s", "--compact-min-retain=200",
-                                     f"--endpoint=sqlite://{cls.dir}/state.db?_journal=WAL&cache=shared"],
-                            cls.dir / "kine.log")
-        wait_for("kine listens", lambda: not cls.server.alive() or answers(cls.socket))
-        cls.server.check()
-
     def probe(self, *words, **options):
         probe = Probe(*words, **options)
         self.addCleanup(probe.drop)
         return probe
 
     def test_1_one_key(self):
-        probe = self.probe((f"unix://{self.socket}",))
+        probe = self.probe((self.kine.url(),))
         value, _ = probe.get(self.keys[0])
         self.assertTrue(value.startswith(b"k8s:enc:aescbc:v1:key1:"), value[:40])
         self.assertIsNone(probe.get(secret_key("absent"))[0])
@@ -79,7 +54,7 @@ class Kine(Case):
         probe.close()
 
     def test_2_all_keys_whatever_the_page(self):
-        probe = self.probe((f"unix://{self.socket}",))
+        probe = self.probe((self.kine.url(),))
         for page in (1, 20000, 4 << 20):
             with self.subTest(page=page):
                 found = probe.ask(f"range /registry/secrets/default/ {page}")
@@ -93,7 +68,7 @@ class Kine(Case):
         probe.close()
 
     def test_3_one_revision(self):
-        probe = self.probe((f"unix://{self.socket}",))
+        probe = self.probe((self.kine.url(),))
         probe.say("range /registry/secrets/default/ 1000 0 50")
         self.assertEqual(probe.read(), {"at": 50})
         client = self.api.client()
@@ -106,18 +81,18 @@ class Kine(Case):
         probe.close()
 
     def test_4_compacted(self):
-        probe = self.probe((f"unix://{self.socket}",))
+        probe = self.probe((self.kine.url(),))
         wait_for("kine has compacted", lambda: probe.ask("range /registry/secrets/default/ 1000 2").get("compacted"))
         probe.close()
 
     def test_5_killed(self):
-        probe = self.probe((f"unix://{self.socket}",))
+        probe = self.probe((self.kine.url(),))
         self.assertIsNotNone(probe.get(self.keys[0])[0])
-        self.server.stop(signal.SIGKILL)
+        self.kine.stop(signal.SIGKILL)
         answer, _ = probe.get(self.keys[0])
         self.assertEqual(answer["error"], "UNREACHABLE")
         self.assertIn("the connection was cut", answer["message"])
-        self.start_kine()
+        self.kine.start()
         self.assertIsNotNone(probe.get(self.keys[0])[0])
         probe.close()
 
@@ -127,27 +102,23 @@ class Kine(Case):
         pki.mkdir()
         authority = Authority(pki, "kine-ca")
         certificate, key = authority.sign("kine", "DNS:kine.sock")
-        (self.dir / "tls").mkdir()
-        path = self.dir / "tls" / "kine.sock"
-        server = Server("kine", [kine(), f"--listen-address=unix://{path}", "--metrics-bind-address=0",
-                                 f"--server-cert-file={certificate}", f"--server-key-file={key}",
-                                 f"--endpoint=sqlite://{self.dir}/tls.db?_journal=WAL&cache=shared"], self.dir / "kine-tls.log")
-        self.addCleanup(server.stop, signal.SIGKILL)
-        wait_for("kine listens", lambda: not server.alive() or answers(path))
-        probe = self.probe((f"unixs://{path}",), ca=authority.cert)
+        kine_tls = Kine(self.dir / "tls", (f"--server-cert-file={certificate}", f"--server-key-file={key}"), "unixs")
+        self.addCleanup(kine_tls.stop, signal.SIGKILL)
+        kine_tls.start()
+        probe = self.probe((kine_tls.url(),), ca=authority.cert)
         self.assertIsNone(probe.get("/registry/secrets/default/a")[0])
         probe.close()
 
     def test_7_a_backup(self):
         """Its files, copied while it writes: what is counted of them is what is counted in the store."""
         daemon = Daemon(self.dir / "d").init()
-        live = daemon.keyturn("census", "-o", "json", "--etcd-endpoints", f"unix://{self.socket}").json()
+        live = daemon.keyturn("census", "-o", "json", "--etcd-endpoints", self.kine.url()).json()
         states = {row["resource"]: row["state"] for row in live["counts"] if row["resource"] in ("health", "secrets")}
         self.assertEqual(states, {"health": "internal", "secrets": "not listed"})
-        self.server.process.send_signal(signal.SIGSTOP)
+        self.kine.server.process.send_signal(signal.SIGSTOP)
         for name in ("state.db", "state.db-wal"):
-            shutil.copy(self.dir / name, self.dir / f"copy-{name}")
-        self.server.process.send_signal(signal.SIGCONT)
+            shutil.copy(self.kine.database.with_name(name), self.dir / f"copy-{name}")
+        self.kine.server.process.send_signal(signal.SIGCONT)
         self.assertGreater((self.dir / "copy-state.db-wal").stat().st_size, 0)
         before = sorted(path.name for path in self.dir.glob("copy-*"))
         saved = daemon.keyturn("census", "-o", "json", "--snapshot", self.dir / "copy-state.db").json()
