@@ -69,6 +69,9 @@ static void found_node(const struct say *s, char ret[FOUND_MAX])
         snprintf(ret, FOUND_MAX, "no node that can be asked");
     else if (!node->reachable)
         snprintf(ret, FOUND_MAX, "node %s, which cannot be asked (%u such)", node->name, s->next->missing);
+    else if (node->serves == 0 && node->generation == s->facts->keyring->generation)
+        snprintf(ret, FOUND_MAX, "node %s, whose daemon does not answer or serves none of the keys (%u such)",
+                 node->name, s->next->missing);
     else
         snprintf(ret, FOUND_MAX, "node %s at generation %" PRIu64 " of %" PRIu64 "%s (%u such)", node->name,
                  node->generation, s->facts->keyring->generation,

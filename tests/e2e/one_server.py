@@ -27,13 +27,16 @@ class OneServer(harness.Case):
         cls.start_cluster()
 
     @classmethod
+    def make_cluster(cls):
+        """With cls.config as it is, not started yet."""
+        return Cluster(harness.assets(), cls.workspace.path, cls.config)
+
+    @classmethod
     def start_cluster(cls):
-        """With cls.config as it is."""
-        path = cls.workspace.path
-        cls.cluster = Cluster(harness.assets(), path, cls.config)
+        cls.cluster = cls.make_cluster()
         cls.workspace.on_close(lambda: cls.cluster.stop(signal.SIGKILL))
         cls.cluster.start()
-        cls.kubeconfig = path / "kubeconfig"
+        cls.kubeconfig = cls.workspace.path / "kubeconfig"
         cls.write_kubeconfig()
         cls.kept = {}
 

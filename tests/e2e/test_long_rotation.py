@@ -16,7 +16,7 @@ import time
 import unittest
 
 import harness
-from cluster import ApiServer, Cluster, EncryptedObject, write_kubeconfig
+from cluster import ApiServer, EncryptedObject, write_kubeconfig
 from daemon import Answer
 from harness import KEYTURN, SOURCE, proved, wait_for
 from kine import KineCluster, kine
@@ -48,19 +48,7 @@ class Disturbed(OneServer):
 
     @classmethod
     def make_cluster(cls):
-        """Not started yet."""
-        if STORE == "kine":
-            return KineCluster(cls.workspace.path, cls.config)
-        return Cluster(harness.assets(), cls.workspace.path, cls.config)
-
-    @classmethod
-    def start_cluster(cls):
-        cls.cluster = cls.make_cluster()
-        cls.workspace.on_close(lambda: cls.cluster.stop(signal.SIGKILL))
-        cls.cluster.start()
-        cls.kubeconfig = cls.workspace.path / "kubeconfig"
-        cls.write_kubeconfig()
-        cls.kept = {}
+        return KineCluster(cls.workspace.path, cls.config) if STORE == "kine" else super().make_cluster()
 
     @classmethod
     def prepare(cls):
