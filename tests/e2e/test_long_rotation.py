@@ -27,7 +27,7 @@ from webhook import Webhook
 STORE = os.environ.get("KEYTURN_STORE", "etcd")
 MESSAGE = "frozen by the policy of this test"
 FILLER = 1 << 20  # bytes of a value that takes etcd's space
-QUOTA_ABOVE = 8 << 20  # of what it has
+QUOTA_ABOVE = 64 << 20  # of what it has: room for what everybody writes until then
 AWAY = 40  # s that a command waits for what is away
 AWAY_END = 4 * AWAY  # s until it has given up: requests that are on their way come to their end first
 END = 900  # s that a command may take to its end
@@ -360,7 +360,7 @@ class Rotation(Disturbed):
 
     @unittest.skipIf(STORE == "kine", "it has no quota; test_full_disk.py fills its disk")
     def test_7_etcd_is_full(self):
-        quota = self.etcd_status()["dbSize"] + QUOTA_ABOVE + self.N * 3000
+        quota = self.etcd_status()["dbSize"] + QUOTA_ABOVE + self.N * 8000
         self.restart_etcd(f"--quota-backend-bytes={quota}")
         with self.traffic.outage("write"):
             with self.running() as run:
